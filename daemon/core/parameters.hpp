@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/address.hpp"
+#include "daemon/base/time.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mpt::core
+{
+
+// The status of a path as the configuration files and the deployed protocol number it (guide 2.6.3.2, status).
+enum class PathStatus : std::uint8_t {
+    kUp = 0x00,             // OK: carries data
+    kDead = 0x80,           // no keepalive for dead_time, or started so: up again with the first keepalive
+    kInterfaceDown = 0x81,  // its interface is missing, down or without carrier
+    kAddressMissing = 0x82, // its interface does not have its address
+    kSetDown = 0x83,        // by hand: stays so until set up by hand
+    kDisabled = 0xff,       // cannot be used: its sockets could not be made
+};
+
+// What the data plane must know of a path; addresses are the ones in use, whatever the file says.
+struct PathParameters {
+    std::string interface;               // name of the interface its packets leave by
+    base::Endpoint local;                // private address, local_port
+    base::Endpoint remote;               // remote_ipaddr, remote_port
+    std::uint16_t weight = 1;            // 1-10000 (guide weight_out)
+    base::Duration keepalive{0};         // time between keepalives; 0: none are sent and none are waited for
+    base::Duration dead{0};              // without a keepalive for so long the path is dead
+    PathStatus status = PathStatus::kUp; // how it starts
+};
+
+// Networks that a connection routes between (guide 2.6.3.3).
+struct NetworkParameters {
+    base::Prefix source;
+    base::Prefix destination;
+};
+
+// What the data plane must know of a connection.
+struct ConnectionParameters {
+    std::string name;
+    std::string tunnel;  // name of the tunnel interface
+    base::Address local; // tunnel addresses, of one IP version
+    base::Address remote;
+    std::uint16_t reorder_window = 0; // packets, 0-10000; 0: never wait for a missing one
+    base::Duration max_buffer_delay{0};
+    std::vector<PathParameters> paths;       // 1-20; index = number of the path
+    std::vector<NetworkParameters> networks; // 0-20
+};
+
+} // namespace mpt::core
