@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <string_view>
+
+namespace mpt::sys
+{
+
+// Priorities of syslog(3); the order is theirs.
+enum class Priority { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6 };
+
+// One line for the administrator, on standard error: with the priority in front as sd-daemon(3) lays down where that is
+// the journal's stream (JOURNAL_STREAM), else for people. Octets that are no printable ASCII or UTF-8 are replaced, so
+// that what a file or a peer made us say cannot play with a terminal.
+void log(Priority priority, std::string_view text);
+
+} // namespace mpt::sys
