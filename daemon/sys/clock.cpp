@@ -3,8 +3,7 @@
 
 #include <ctime>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 base::Instant now() noexcept
 {

@@ -3,8 +3,7 @@
 
 #include "daemon/base/time.hpp"
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 // CLOCK_MONOTONIC, now.
 base::Instant now() noexcept;

@@ -5,11 +5,9 @@
 #include <fmt/format.h>
 #include <system_error>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
-namespace
-{
+namespace {
 
 base::ErrorCode code_of(int error_number)
 {

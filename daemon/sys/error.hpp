@@ -5,8 +5,7 @@
 
 #include <string_view>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 // The failure of a system call: `what` says what was being done and to what; the kernel's own words are added.
 base::Failure system_failure(int error_number, std::string_view what);

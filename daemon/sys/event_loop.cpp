@@ -9,8 +9,7 @@
 #include <systemd/sd-event.h>
 #include <utility>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 struct EventSource::State {
     sd_event_source *source = nullptr;

@@ -12,14 +12,12 @@
 struct sd_event;
 struct sd_event_source;
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 class EventLoop;
 
 // What an event loop watches; destroying it ends the watching. It must not outlive its loop.
-class EventSource
-{
+class EventSource {
 public:
     EventSource() noexcept;
     EventSource(EventSource &&) noexcept;
@@ -38,8 +36,7 @@ protected:
 };
 
 // Calls back once when a deadline has passed; set again for the next time. Starts unset.
-class Timer : public EventSource
-{
+class Timer : public EventSource {
 public:
     using EventSource::EventSource;
 
@@ -48,8 +45,7 @@ public:
 };
 
 // One sd-event loop, for one thread. What a callback throws ends the loop, and run() tells it.
-class EventLoop
-{
+class EventLoop {
 public:
     static base::Result<EventLoop> create();
 

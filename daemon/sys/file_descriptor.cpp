@@ -3,8 +3,7 @@
 
 #include <unistd.h>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 FileDescriptor::~FileDescriptor()
 {

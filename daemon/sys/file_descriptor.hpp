@@ -3,12 +3,10 @@
 
 #include <utility>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 // Owns a file descriptor and closes it; -1 is none.
-class FileDescriptor
-{
+class FileDescriptor {
 public:
     FileDescriptor() noexcept = default;
     explicit FileDescriptor(int fd) noexcept : fd_(fd) {}

@@ -6,11 +6,9 @@
 #include <string>
 #include <unistd.h>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
-namespace
-{
+namespace {
 
 const char *word(Priority priority)
 {

@@ -3,8 +3,7 @@
 
 #include <string_view>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 // Priorities of syslog(3); the order is theirs.
 enum class Priority { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6 };

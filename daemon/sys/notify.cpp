@@ -3,8 +3,7 @@
 
 #include <systemd/sd-daemon.h>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 void notify(const char *state) noexcept
 {

@@ -3,8 +3,7 @@
 
 #include <cstring>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 SocketAddress::SocketAddress(const base::Endpoint &endpoint, unsigned scope) noexcept : v6{}
 {

@@ -6,8 +6,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-namespace mpt::sys
-{
+namespace mpt::sys {
 
 // A socket address of either version as the kernel takes it.
 struct SocketAddress {

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/adapters.hpp"
+
+#include "daemon/sys/file.hpp"
+
+#include <fmt/format.h>
+
+namespace mpt {
+
+namespace {
+
+// Far more than any configuration file has, and little enough to read a wrong one in no time.
+constexpr std::size_t kMaxFileSize = 4 << 20;
+
+// Packets that wait for the daemon in the tunnel interface; the kernel's own default for a tun.
+constexpr std::uint32_t kQueueLength = 500;
+
+constexpr std::string_view kSuffix = ".conf";
+
+} // namespace
+
+base::Result<std::string> ConfigFiles::read_interface()
+{
+    return sys::read_file(fmt::format("{}/interface.conf", directory_), kMaxFileSize);
+}
+
+base::Result<std::vector<std::string>> ConfigFiles::list_connections()
+{
+    auto names = sys::list_directory(fmt::format("{}/connections", directory_));
+    if (!names && names.error().code == base::ErrorCode::kNotFound)
+        return std::vector<std::string>{};
+    if (names)
+        std::erase_if(*names, [](const std::string &name) {
+            return name.size() <= kSuffix.size() || name.starts_with('.') || !name.ends_with(kSuffix);
+        });
+    return names;
+}
+
+base::Result<std::string> ConfigFiles::read_connection(const std::string &file)
+{
+    return sys::read_file(fmt::format("{}/connections/{}", directory_, file), kMaxFileSize);
+}
+
+base::Result<void> KernelNetwork::set_up_tunnel(const config::TunnelConfig &tunnel)
+{
+    if (auto set = requests_.set_mtu(tunnel.name, tunnel.mtu); !set)
+        return set;
+    if (auto set = requests_.set_queue_length(tunnel.name, kQueueLength); !set)
+        return set;
+    // Up before the addresses: the kernel then adds their prefix routes.
+    if (auto set = requests_.set_up(tunnel.name, true); !set)
+        return set;
+    for (const auto &address : {tunnel.ipv4_addr, tunnel.ipv6_addr})
+        if (address)
+            if (auto added = requests_.add_address(tunnel.name, *address); !added)
+                return added;
+    return {};
+}
+
+base::Result<void> KernelNetwork::add_peer_route(const std::string &tunnel, const base::Address &local,
+                                                 const base::Address &remote)
+{
+    net::Route route;
+    route.destination = {remote, static_cast<std::uint8_t>(remote.bits())};
+    route.interface = tunnel;
+    route.source = local;
+    return requests_.add_route(route);
+}
+
+bool KernelNetwork::interface_exists(const std::string &interface)
+{
+    return monitor_.state().find(interface) != nullptr;
+}
+
+bool KernelNetwork::interface_ready(const std::string &interface)
+{
+    const net::Interface *found = monitor_.state().find(interface);
+    return found != nullptr && found->ready();
+}
+
+bool KernelNetwork::has_address(const std::string &interface, const base::Address &address)
+{
+    const net::Interface *found = monitor_.state().find(interface);
+    return found != nullptr && found->has_usable(address);
+}
+
+std::optional<base::Address> KernelNetwork::first_address(const std::string &interface, base::IpVersion version)
+{
+    const net::Interface *found = monitor_.state().find(interface);
+    if (found != nullptr)
+        for (const auto &[address, details] : found->addresses)
+            if (address.version() == version && !address.is_link_local() && details.usable())
+                return address;
+    return std::nullopt;
+}
+
+} // namespace mpt

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/net/monitor.hpp"
+#include "daemon/net/route_socket.hpp"
+#include "daemon/plane/plane.hpp"
+#include "daemon/service/needs.hpp"
+
+#include <string>
+
+// What the use cases need, done by the layers that do it.
+namespace mpt {
+
+class ConfigFiles final : public service::ConfigDirectory {
+public:
+    // A directory such as /etc/mpt.
+    explicit ConfigFiles(std::string directory) : directory_(std::move(directory)) {}
+
+    base::Result<std::string> read_interface() override;
+    base::Result<std::vector<std::string>> list_connections() override;
+    base::Result<std::string> read_connection(const std::string &file) override;
+
+private:
+    std::string directory_;
+};
+
+class KernelNetwork final : public service::Network {
+public:
+    // Both stay the caller's.
+    KernelNetwork(net::RouteSocket &requests, const net::Monitor &monitor) : requests_(requests), monitor_(monitor) {}
+
+    base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) override;
+    base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
+                                      const base::Address &remote) override;
+    bool interface_exists(const std::string &interface) override;
+    bool interface_ready(const std::string &interface) override;
+    bool has_address(const std::string &interface, const base::Address &address) override;
+    std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) override;
+
+private:
+    net::RouteSocket &requests_;
+    const net::Monitor &monitor_;
+};
+
+class WorkerPlane final : public service::DataPlane {
+public:
+    // Stays the caller's.
+    explicit WorkerPlane(plane::Plane &plane) : plane_(plane) {}
+
+    base::Result<void> add_tunnel(const std::string &name) override { return plane_.add_tunnel(name); }
+    void set_connection(const core::ConnectionParameters &parameters) override { plane_.set_connection(parameters); }
+    base::Result<bool> open_path(const std::string &connection, std::size_t path) override
+    {
+        return plane_.open_path(connection, path);
+    }
+    bool close_path(const std::string &connection, std::size_t path, bool interface_ready,
+                    bool address_present) override
+    {
+        return plane_.close_path(connection, path, interface_ready, address_present);
+    }
+    base::Result<void> commit() override { return plane_.commit(); }
+
+private:
+    plane::Plane &plane_;
+};
+
+} // namespace mpt

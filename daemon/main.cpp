@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// mptd: puts the layers together and runs the control thread.
+#include "daemon/adapters.hpp"
+#include "daemon/service/manager.hpp"
+#include "daemon/statistics.hpp"
+#include "daemon/sys/clock.hpp"
+#include "daemon/sys/event_loop.hpp"
+#include "daemon/sys/log.hpp"
+#include "daemon/sys/notify.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <getopt.h>
+#include <optional>
+#include <sys/epoll.h>
+#include <sysexits.h>
+
+namespace mpt {
+
+namespace {
+
+constexpr const char *kUsage = R"(usage: mptd [--config DIR]
+
+  --config DIR  the configuration: DIR/interface.conf, DIR/connections/*.conf
+                (default: $MPTD_CONFIG_DIR, else )" MPTD_CONFIG_DIR R"()
+  --version     print the version
+  --help        print this
+
+Runs until SIGTERM or SIGINT. SIGUSR1 prints statistics to standard output.
+Exit status: 0 ended by a signal, 64 wrong usage, 69 a port or interface name
+is in use, 71 another system error, 77 a privilege is missing, 78 a broken
+interface.conf.
+)";
+
+// Drops are logged together, so often at the most.
+constexpr base::Duration kDropReportInterval = std::chrono::seconds(10);
+
+int exit_status(base::ErrorCode code)
+{
+    switch (code) {
+    case base::ErrorCode::kInvalidConfig:
+        return EX_CONFIG;
+    case base::ErrorCode::kNotPermitted:
+        return EX_NOPERM;
+    case base::ErrorCode::kAddressInUse:
+    case base::ErrorCode::kAlreadyExists:
+        return EX_UNAVAILABLE;
+    case base::ErrorCode::kInvalidArgument:
+    case base::ErrorCode::kNotFound:
+    case base::ErrorCode::kNotSupported:
+    case base::ErrorCode::kSystem:
+        break;
+    }
+    return EX_OSERR;
+}
+
+void log_notices(service::Notices &notices)
+{
+    for (const service::Notice &notice : notices)
+        sys::log(notice.level == service::Notice::Level::kError     ? sys::Priority::kError
+                 : notice.level == service::Notice::Level::kWarning ? sys::Priority::kWarning
+                                                                    : sys::Priority::kInfo,
+                 notice.text);
+    notices.clear();
+}
+
+void print(const std::string &text)
+{
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+}
+
+// What the users' guide shows at the start of the server (chapter 3).
+std::string start_information(const service::Manager &manager)
+{
+    std::string text;
+    for (const config::TunnelConfig &tunnel : manager.interface().tunnels) {
+        text += fmt::format("Tunnel information:\n   Tunnel interface : {}\n   Tunnel device : /dev/net/tun\n",
+                            tunnel.name);
+        if (tunnel.ipv4_addr)
+            text += fmt::format("   Tunnel ipv4 addr.: {}\n", tunnel.ipv4_addr->to_string());
+        if (tunnel.ipv6_addr)
+            text += fmt::format("   Tunnel ipv6 addr.: {}\n", tunnel.ipv6_addr->to_string());
+        text += fmt::format("   Tunnel mtu : {}\n", tunnel.mtu);
+    }
+    text += fmt::format("CMD server port number : {}\nGlobal server : {}\n", manager.interface().cmdport_local,
+                        manager.interface().accept_remote ? 1 : 0);
+    for (const service::ConnectionRecord &connection : manager.connections()) {
+        text += fmt::format("Connection {} on {}: {} to {}\n", connection.config.name, connection.tunnel,
+                            connection.config.ip_local.to_string(), connection.config.ip_remote->to_string());
+        for (std::size_t i = 0; i < connection.paths.size(); ++i) {
+            const core::PathParameters &path = connection.paths[i].parameters;
+            text += fmt::format("   Path {} on {}: {} to {}, weight {}\n", i, path.interface, path.local.to_string(),
+                                path.remote.to_string(), path.weight);
+        }
+    }
+    if (manager.connections().empty())
+        text += "No connections configured\n";
+    return text;
+}
+
+// The control thread of a daemon that has started.
+class Daemon {
+public:
+    Daemon(sys::EventLoop &loop, net::Monitor &monitor, plane::Plane &plane, service::Manager &manager)
+        : loop_(loop), monitor_(monitor), plane_(plane), manager_(manager)
+    {
+    }
+
+    base::Result<void> run()
+    {
+        auto terminate = loop_.watch_signal(SIGTERM, [this] { loop_.exit(); });
+        auto interrupt = loop_.watch_signal(SIGINT, [this] { loop_.exit(); });
+        auto report = loop_.watch_signal(SIGUSR1, [this] { print(statistics(plane_)); });
+        auto network = loop_.watch(monitor_.fd(), EPOLLIN, [this](std::uint32_t) { on_network(); });
+        auto events = loop_.watch(plane_.events_fd(), EPOLLIN, [this](std::uint32_t) { on_events(); });
+        auto timer = loop_.make_timer([this] { on_timer(); });
+        for (const auto *source : {&terminate, &interrupt, &report, &network, &events})
+            if (!*source)
+                return base::Failure(source->error());
+        if (!timer)
+            return base::Failure(timer.error());
+        timer_ = &*timer;
+        timer_->set(sys::now() + kDropReportInterval);
+        print(start_information(manager_) + "mptd: ready\n");
+        sys::notify("READY=1");
+        if (auto ran = loop_.run(); !ran)
+            return ran;
+        sys::notify("STOPPING=1");
+        return failure_ ? base::Result<void>(base::Failure(*failure_)) : base::Result<void>{};
+    }
+
+private:
+    void on_network()
+    {
+        const auto changed = monitor_.drain();
+        if (!changed) {
+            sys::log(sys::Priority::kError, changed.error().text);
+            return;
+        }
+        service::Notices notices;
+        const auto followed = manager_.on_interfaces_changed(*changed, notices);
+        log_notices(notices);
+        if (!followed)
+            sys::log(sys::Priority::kError, followed.error().text);
+    }
+
+    void on_events()
+    {
+        service::Notices notices;
+        const auto taken = plane_.take_events([&](const std::string &connection, const plane::PathEvent &event) {
+            manager_.on_path_status(connection, event.path, event.change, notices);
+        });
+        log_notices(notices);
+        if (!taken) {
+            failure_ = taken.error();
+            loop_.exit();
+        }
+    }
+
+    void on_timer()
+    {
+        for (const std::string &line : drops_.update(plane_))
+            sys::log(sys::Priority::kNotice, line);
+        timer_->set(sys::now() + kDropReportInterval);
+    }
+
+    sys::EventLoop &loop_;
+    net::Monitor &monitor_;
+    plane::Plane &plane_;
+    service::Manager &manager_;
+    sys::Timer *timer_ = nullptr;
+    DropReport drops_;
+    std::optional<base::Error> failure_;
+};
+
+base::Result<void> run(const std::string &directory)
+{
+    // Signals are blocked in the workers too if the loop watches them first; an early one waits for the loop.
+    auto loop = sys::EventLoop::create();
+    if (!loop)
+        return base::Failure(loop.error());
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGTERM, SIGINT, SIGUSR1})
+        sigaddset(&signals, signal);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+
+    ConfigFiles files(directory);
+    service::Notices notices;
+    auto interface = service::load_interface(files, notices);
+    log_notices(notices);
+    if (!interface)
+        return base::Failure(interface.error());
+    auto requests = net::RouteSocket::open();
+    auto monitor = net::Monitor::open();
+    auto plane = plane::Plane::start(interface->workers);
+    if (!requests)
+        return base::Failure(requests.error());
+    if (!monitor)
+        return base::Failure(monitor.error());
+    if (!plane)
+        return base::Failure(plane.error());
+    KernelNetwork network(*requests, *monitor);
+    WorkerPlane data_plane(**plane);
+    service::Manager manager(std::move(*interface), files, network, data_plane);
+    auto started = manager.start(notices);
+    log_notices(notices);
+    if (!started)
+        return started;
+    return Daemon(*loop, *monitor, **plane, manager).run();
+}
+
+} // namespace
+
+} // namespace mpt
+
+int main(int argc, char **argv)
+{
+    const char *environment = std::getenv("MPTD_CONFIG_DIR");
+    std::string directory = environment != nullptr ? environment : MPTD_CONFIG_DIR;
+    const option options[] = {{"config", required_argument, nullptr, 'c'},
+                              {"version", no_argument, nullptr, 'v'},
+                              {"help", no_argument, nullptr, 'h'},
+                              {nullptr, 0, nullptr, 0}};
+    for (int choice = 0; (choice = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
+        switch (choice) {
+        case 'c':
+            directory = optarg;
+            break;
+        case 'v':
+            mpt::print("mptd " MPTD_VERSION "\n");
+            return EX_OK;
+        case 'h':
+            mpt::print(mpt::kUsage);
+            return EX_OK;
+        default:
+            std::fputs(mpt::kUsage, stderr);
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        std::fputs(mpt::kUsage, stderr);
+        return EX_USAGE;
+    }
+    const auto ran = mpt::run(directory);
+    if (ran)
+        return EX_OK;
+    mpt::sys::log(mpt::sys::Priority::kError, ran.error().text);
+    return mpt::exit_status(ran.error().code);
+}

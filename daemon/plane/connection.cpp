@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/connection.hpp"
+
+#include "daemon/plane/forwarding_state.hpp"
+#include "daemon/proto/keepalive.hpp"
+
+#include <algorithm>
+
+namespace mpt::plane {
+
+namespace {
+
+// The most octets of an inner packet that can wait for a missing one: the deployed release's packets are at most 1592.
+constexpr std::size_t kMinHeldPacket = 1600;
+
+std::vector<std::uint16_t> weights_of(const core::ConnectionParameters &parameters)
+{
+    std::vector<std::uint16_t> weights;
+    for (const core::PathParameters &path : parameters.paths)
+        weights.push_back(path.weight);
+    return weights;
+}
+
+core::ReorderSettings reorder_settings_of(const core::ConnectionParameters &parameters)
+{
+    return {parameters.reorder_window, parameters.max_buffer_delay, std::max(parameters.mtu, kMinHeldPacket)};
+}
+
+core::LivenessSettings liveness_settings_of(const core::PathParameters &path)
+{
+    return {path.keepalive, path.dead, path.status};
+}
+
+} // namespace
+
+Connection::Connection(std::uint64_t id, const core::ConnectionParameters &parameters)
+    : scheduler(weights_of(parameters)), reorder(reorder_settings_of(parameters), parameters.paths.size()), id_(id),
+      reorder_settings_(reorder_settings_of(parameters))
+{
+}
+
+void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueue &events,
+                       std::vector<base::ConstOctets> &released)
+{
+    const core::ReorderSettings settings = reorder_settings_of(next.parameters);
+    const std::size_t count = next.parameters.paths.size();
+    if (settings != reorder_settings_ || (entry != nullptr && count != entry->parameters.paths.size()))
+        reorder.reconfigure(now, settings, count, released);
+    reorder_settings_ = settings;
+    scheduler.reconfigure(weights_of(next.parameters));
+    entry = &next;
+    for (std::uint32_t i = 0; i < paths.size(); ++i) {
+        Path &path = paths[i];
+        if (i >= count) {
+            path.liveness.reset();
+            path.socket = nullptr;
+            path.usable = false;
+            path.status = core::PathStatus::kDisabled;
+            continue;
+        }
+        const PathLink &link = next.links[i];
+        path.socket = link.connected ? link.connected.get() : link.listening.get();
+        path.remote = link.connected ? nullptr : &link.remote;
+        const core::LivenessSettings liveness = liveness_settings_of(next.parameters.paths[i]);
+        if (!path.liveness) {
+            path.liveness.emplace(now, liveness);
+            path.status = path.liveness->status();
+            path.reason = path.liveness->reason();
+            path.since = now;
+        } else {
+            note(i, path.liveness->reconfigure(now, liveness), now, events);
+        }
+        note(i, path.liveness->set_interface(now, link.interface_up), now, events);
+        note(i, path.liveness->set_address(now, link.address_present), now, events);
+        note(i, path.liveness->set_socket(now, link.socket_works), now, events);
+    }
+    update_usable(now);
+}
+
+void Connection::on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events)
+{
+    paths[path].last_keepalive = now;
+    note(path, paths[path].liveness->on_keepalive(now), now, events);
+    update_usable(now);
+}
+
+void Connection::on_data(std::uint32_t path, base::Instant now, EventQueue &events)
+{
+    if (const auto change = paths[path].liveness->on_data(now)) {
+        note(path, change, now, events);
+        update_usable(now);
+    }
+}
+
+void Connection::on_path_deadline(base::Instant now, EventQueue &events)
+{
+    if (!path_deadline_ || *path_deadline_ > now)
+        return;
+    for (std::uint32_t i = 0; i < entry->parameters.paths.size(); ++i) {
+        const core::LivenessActions actions = paths[i].liveness->on_deadline(now);
+        note(i, actions.change, now, events);
+        if (actions.send_keepalive)
+            send_keepalive(paths[i]);
+    }
+    update_usable(now);
+}
+
+std::optional<base::Instant> Connection::deadline() const noexcept
+{
+    const auto waiting = reorder.deadline();
+    return waiting && path_deadline_ ? std::min(*waiting, *path_deadline_) : waiting ? waiting : path_deadline_;
+}
+
+void Connection::publish_reorder_counters() noexcept
+{
+    const core::ReorderCounters &now = reorder.counters();
+    reorder_counters.delivered.set(now.delivered);
+    reorder_counters.reordered.set(now.reordered);
+    reorder_counters.late.set(now.late);
+    reorder_counters.duplicate.set(now.duplicate);
+    reorder_counters.far.set(now.far);
+    reorder_counters.too_large.set(now.too_large);
+    reorder_counters.lost.set(now.lost);
+    reorder_counters.unnumbered.set(now.unnumbered);
+    reorder_counters.restarts.set(now.restarts);
+    reorder_counters.jumps.set(now.jumps);
+    reorder_counters.held_now.set(now.held_now);
+    reorder_counters.held_max.set(now.held_max);
+}
+
+void Connection::note(std::uint32_t path, std::optional<core::StatusChange> change, base::Instant now,
+                      EventQueue &events)
+{
+    if (!change)
+        return;
+    Path &noted = paths[path];
+    noted.status = change->to;
+    noted.reason = change->reason;
+    noted.since = now;
+    noted.changes.add();
+    events.push(PathEvent{id_, path, *change, now});
+}
+
+void Connection::update_usable(base::Instant now)
+{
+    const std::size_t count = entry->parameters.paths.size();
+    const auto works = [](const Path &path) { return path.socket != nullptr && path.liveness->usable(); };
+    const auto held_back = [](const Path &path) { return path.socket != nullptr && path.liveness->held_back_until(); };
+    const bool any = std::any_of(paths.begin(), paths.begin() + static_cast<std::ptrdiff_t>(count), works);
+    path_deadline_.reset();
+    for (std::uint32_t i = 0; i < count; ++i) {
+        Path &path = paths[i];
+        // A path that is held back since it flaps is still better than none.
+        const bool usable = works(path) || (!any && held_back(path));
+        path.held_back = held_back(path);
+        scheduler.set_usable(i, usable);
+        if (usable && !path.usable)
+            reorder.expect_path(now, i);
+        else if (!usable && path.usable)
+            reorder.forget_path(i);
+        path.usable = usable;
+        const auto deadline = path.liveness->deadline();
+        if (deadline && (!path_deadline_ || *deadline < *path_deadline_))
+            path_deadline_ = deadline;
+    }
+}
+
+void Connection::send_keepalive(Path &path)
+{
+    if (path.socket == nullptr)
+        return;
+    std::array<std::byte, proto::kKeepaliveSize> octets;
+    proto::encode_keepalive({entry->parameters.local, entry->parameters.remote}, octets);
+    if (path.socket->send(octets, path.remote))
+        path.counters.keepalives_out.add();
+    else
+        path.counters.drops.add(Drop::kSendError);
+}
+
+} // namespace mpt::plane

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/core/liveness.hpp"
+#include "daemon/core/reorder_buffer.hpp"
+#include "daemon/core/scheduler.hpp"
+#include "daemon/plane/counters.hpp"
+#include "daemon/plane/event_queue.hpp"
+#include "daemon/plane/udp_socket.hpp"
+#include "daemon/sys/event_loop.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace mpt::plane {
+
+class SendBatch;
+struct ConnectionEntry;
+
+// A path at its worker. Other threads read `counters` and what is atomic.
+struct Path {
+    PathCounters counters;
+    std::atomic<core::PathStatus> status{core::PathStatus::kDisabled};
+    std::atomic<core::StatusReason> reason{core::StatusReason::kStart};
+    std::atomic<base::Instant> since{};          // of the status
+    std::atomic<base::Instant> last_keepalive{}; // received; the epoch if none
+    std::atomic<bool> held_back{false};          // up, but unused since it flaps
+    Counter changes;                             // of status
+
+    std::optional<core::Liveness> liveness;
+    UdpSocket *socket = nullptr;                // what its datagrams leave by; null: it waits for its interface
+    const sys::SocketAddress *remote = nullptr; // where to, if the socket is not a connected one
+    SendBatch *batch = nullptr;                 // what is being gathered for it
+    bool congested = false; // its send buffer stayed full so long that its packets are dropped while it is
+    bool usable = false;    // as the scheduler has been told
+};
+
+// What the reorder buffer counts, for other threads.
+struct PublishedReorderCounters {
+    Counter delivered, reordered, late, duplicate, far, too_large, lost, unnumbered, restarts, jumps, held_now,
+        held_max;
+};
+
+// A connection at its worker: all that lasts while forwarding states come and go. Made by the control thread, which
+// afterwards reads only counters and what is atomic; everything else is the worker's.
+class Connection {
+public:
+    // `id` names the connection in events; it is never used again for another one.
+    Connection(std::uint64_t id, const core::ConnectionParameters &parameters);
+
+    std::uint64_t id() const noexcept { return id_; }
+
+    // Follows a new version of the connection, which must stay until the next one is applied. What its reorder buffer
+    // must let go is appended to `released`.
+    void apply(const ConnectionEntry &entry, base::Instant now, EventQueue &events,
+               std::vector<base::ConstOctets> &released);
+
+    // A keepalive of the peer has come by the path, or a data packet.
+    void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
+    void on_data(std::uint32_t path, base::Instant now, EventQueue &events);
+    // Does what is due for the paths: sends keepalives, finds paths dead, lets held-back ones go.
+    void on_path_deadline(base::Instant now, EventQueue &events);
+    // When on_path_deadline() or the reorder buffer wants to be called.
+    std::optional<base::Instant> deadline() const noexcept;
+
+    void publish_reorder_counters() noexcept;
+
+    // For the sender and the receiver of the worker.
+    core::Scheduler scheduler;
+    core::ReorderBuffer reorder;
+    std::uint32_t next_sequence = 0; // a sender without saved state starts at 0
+    std::array<Path, core::kMaxPaths> paths;
+    const ConnectionEntry *entry = nullptr;
+
+    // For the worker: calls back at deadline().
+    std::optional<sys::Timer> timer;
+    std::optional<base::Instant> timer_deadline;
+    std::uint64_t generation = 0; // of the forwarding state that it was seen in last
+
+    DropCounters drops;
+    PublishedReorderCounters reorder_counters;
+
+private:
+    void note(std::uint32_t path, std::optional<core::StatusChange> change, base::Instant now, EventQueue &events);
+    void update_usable(base::Instant now);
+    void send_keepalive(Path &path);
+
+    std::uint64_t id_;
+    core::ReorderSettings reorder_settings_;
+    std::optional<base::Instant> path_deadline_;
+};
+
+} // namespace mpt::plane

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/core/liveness.hpp"
+#include "daemon/plane/mailbox.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace mpt::plane {
+
+// A path's status has changed, at its worker.
+struct PathEvent {
+    std::uint64_t connection = 0; // Connection::id
+    std::uint32_t path = 0;
+    core::StatusChange change{};
+    base::Instant when{};
+};
+
+// Events from one worker to the control thread: bounded, never waiting. One that does not fit is dropped and counted;
+// the state that it tells of can still be read from the counters.
+class EventQueue {
+public:
+    explicit EventQueue(const Wakeup &wakeup) noexcept : wakeup_(wakeup) {}
+
+    void push(const PathEvent &event) noexcept
+    {
+        const std::size_t tail = tail_.load(std::memory_order_relaxed);
+        if (tail - head_.load(std::memory_order_acquire) == kSize) {
+            lost_.fetch_add(1, std::memory_order_relaxed);
+        } else {
+            events_[tail % kSize] = event;
+            tail_.store(tail + 1, std::memory_order_release);
+        }
+        wakeup_.signal();
+    }
+
+    std::optional<PathEvent> pop() noexcept
+    {
+        const std::size_t head = head_.load(std::memory_order_relaxed);
+        if (head == tail_.load(std::memory_order_acquire))
+            return std::nullopt;
+        const PathEvent event = events_[head % kSize];
+        head_.store(head + 1, std::memory_order_release);
+        return event;
+    }
+
+    // Events dropped since the last call.
+    std::uint64_t take_lost() noexcept { return lost_.exchange(0, std::memory_order_relaxed); }
+
+private:
+    static constexpr std::size_t kSize = 4096;
+
+    const Wakeup &wakeup_; // of the control thread
+    std::array<PathEvent, kSize> events_;
+    alignas(64) std::atomic<std::size_t> head_{0};
+    alignas(64) std::atomic<std::size_t> tail_{0};
+    std::atomic<std::uint64_t> lost_{0};
+};
+
+} // namespace mpt::plane

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/plane.hpp"
+
+#include "daemon/plane/connection.hpp"
+#include "daemon/plane/tunnel.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+namespace mpt::plane {
+
+namespace {
+
+base::Prefix whole(const base::Address &address)
+{
+    return {address, static_cast<std::uint8_t>(address.bits())};
+}
+
+} // namespace
+
+Plane::Plane(Wakeup wakeup) noexcept : wakeup_(std::move(wakeup))
+{
+}
+
+Plane::~Plane() = default;
+
+base::Result<std::unique_ptr<Plane>> Plane::start(unsigned workers)
+{
+    auto wakeup = Wakeup::create();
+    if (!wakeup)
+        return base::Failure(wakeup.error());
+    std::unique_ptr<Plane> plane(new Plane(std::move(*wakeup)));
+    while (plane->workers_.size() < workers) {
+        auto worker = Worker::start(plane->wakeup_);
+        if (!worker)
+            return base::Failure(worker.error());
+        plane->workers_.push_back(std::move(*worker));
+    }
+    return plane;
+}
+
+base::Result<void> Plane::add_tunnel(const std::string &name)
+{
+    auto tun = Tun::open(name);
+    if (!tun)
+        return base::Failure(tun.error());
+    tunnels_[name] = {std::make_shared<Tunnel>(std::move(*tun)), next_worker_++ % workers_.size()};
+    return {};
+}
+
+void Plane::remove_tunnel(const std::string &name)
+{
+    tunnels_.erase(name);
+}
+
+void Plane::set_connection(const core::ConnectionParameters &parameters)
+{
+    ConnectionRecord &record = connections_[parameters.name];
+    const ConnectionEntry *previous = record.next ? record.next.get() : record.current.get();
+    auto next = std::make_shared<ConnectionEntry>();
+    next->parameters = parameters;
+    next->links.resize(parameters.paths.size());
+    if (previous == nullptr) {
+        next->connection = std::make_shared<Connection>(next_id_++, parameters);
+    } else {
+        next->connection = previous->connection;
+        for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
+            const core::PathParameters &before = previous->parameters.paths[i];
+            const core::PathParameters &after = parameters.paths[i];
+            if (before.interface == after.interface && before.local == after.local && before.remote == after.remote)
+                next->links[i] = previous->links[i];
+        }
+    }
+    record.next = std::move(next);
+}
+
+void Plane::remove_connection(const std::string &name)
+{
+    connections_.erase(name);
+}
+
+const ConnectionEntry *Plane::find(const std::string &connection) const
+{
+    const auto found = connections_.find(connection);
+    if (found == connections_.end())
+        return nullptr;
+    return found->second.next ? found->second.next.get() : found->second.current.get();
+}
+
+ConnectionEntry &Plane::edit(const std::string &connection)
+{
+    ConnectionRecord &record = connections_.at(connection);
+    if (!record.next)
+        record.next = std::make_shared<ConnectionEntry>(*record.current);
+    return *record.next;
+}
+
+base::Result<bool> Plane::open_path(const std::string &connection, std::size_t path)
+{
+    const ConnectionEntry *present = find(connection);
+    if (present == nullptr || path >= present->links.size())
+        return base::fail(base::ErrorCode::kNotFound, fmt::format("there is no path {} of {}", path, connection));
+    if (present->links[path].connected)
+        return false;
+    ConnectionEntry &entry = edit(connection);
+    PathLink &link = entry.links[path];
+    link.interface_up = true;
+    link.address_present = true;
+    const core::PathParameters &parameters = entry.parameters.paths[path];
+    if (!link.listening) {
+        auto socket = listen(parameters.local, parameters.interface, tunnels_.at(entry.parameters.tunnel).worker);
+        link.socket_works = socket.has_value();
+        if (!socket)
+            return base::Failure(socket.error());
+        link.listening = std::move(*socket);
+    }
+    link.remote = sys::SocketAddress(parameters.remote, link.listening->scope());
+    // Without a route to the peer there is no connected socket yet; the listening one serves until there is.
+    if (auto socket = UdpSocket::connect(parameters.local, parameters.interface, parameters.remote))
+        link.connected = std::move(*socket);
+    return true;
+}
+
+bool Plane::close_path(const std::string &connection, std::size_t path, bool interface_up, bool address_present)
+{
+    const ConnectionEntry *present = find(connection);
+    if (present == nullptr || path >= present->links.size())
+        return false;
+    const PathLink &before = present->links[path];
+    if (!before.listening && before.interface_up == interface_up && before.address_present == address_present)
+        return false;
+    PathLink link;
+    link.interface_up = interface_up;
+    link.address_present = address_present;
+    edit(connection).links[path] = std::move(link);
+    return true;
+}
+
+base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &local, const std::string &interface,
+                                                       std::size_t worker)
+{
+    ListenRecord &record = listening_[{local, interface}];
+    if (auto socket = record.socket.lock()) {
+        if (record.worker != worker)
+            return base::fail(
+                base::ErrorCode::kAddressInUse,
+                fmt::format("UDP {} on {} serves a tunnel of another worker: use another local_port, or set "
+                            "workers = 1 in interface.conf",
+                            local.to_string(), interface));
+        return socket;
+    }
+    auto socket = UdpSocket::listen(local, interface);
+    if (socket)
+        record = {*socket, worker};
+    return socket;
+}
+
+base::Result<void> Plane::commit()
+{
+    for (auto &[name, record] : connections_)
+        if (record.next)
+            record.current = std::exchange(record.next, nullptr);
+    std::erase_if(listening_, [](const auto &listening) { return listening.second.socket.expired(); });
+    std::vector<std::unique_ptr<ForwardingState>> states;
+    for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
+        auto state = build(worker);
+        if (!state)
+            return base::Failure(state.error());
+        states.push_back(std::move(*state));
+    }
+    for (std::size_t worker = 0; worker < workers_.size(); ++worker)
+        workers_[worker]->post(std::move(states[worker]));
+    return {};
+}
+
+base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) const
+{
+    auto state = std::make_unique<ForwardingState>();
+    std::map<std::string, std::size_t> tunnel_index;
+    std::vector<std::vector<core::ForwardingEntry>> routes;
+    for (const auto &[name, record] : tunnels_) {
+        if (record.worker != worker)
+            continue;
+        tunnel_index[name] = state->tunnels.size();
+        state->tunnels.push_back(TunnelEntry{record.tunnel, {}});
+        routes.emplace_back();
+    }
+    for (const auto &[name, record] : connections_) {
+        const auto tunnel = tunnel_index.find(record.current->parameters.tunnel);
+        if (tunnel == tunnel_index.end())
+            continue;
+        const auto index = static_cast<std::uint32_t>(state->connections.size());
+        const core::ConnectionParameters &parameters = record.current->parameters;
+        std::vector<core::ForwardingEntry> &entries = routes[tunnel->second];
+        entries.push_back({whole(parameters.local), whole(parameters.remote), index});
+        for (const core::NetworkParameters &network : parameters.networks)
+            entries.push_back({network.source, network.destination, index});
+        state->connections.push_back(record.current);
+    }
+    for (std::size_t i = 0; i < routes.size(); ++i) {
+        auto table = core::ForwardingTable::build(routes[i]);
+        if (!table)
+            return base::Failure(table.error());
+        state->tunnels[i].table = std::move(*table);
+    }
+    add_sockets(*state);
+    return state;
+}
+
+void Plane::add_sockets(ForwardingState &state) const
+{
+    std::map<const UdpSocket *, std::size_t> index;
+    const auto entry_of = [&](const std::shared_ptr<UdpSocket> &socket) -> SocketEntry & {
+        const auto [at, added] = index.try_emplace(socket.get(), state.sockets.size());
+        if (added)
+            state.sockets.push_back(SocketEntry{socket, std::nullopt, {}, {}});
+        return state.sockets[at->second];
+    };
+    for (std::uint32_t c = 0; c < state.connections.size(); ++c) {
+        const ConnectionEntry &connection = *state.connections[c];
+        for (std::uint32_t p = 0; p < connection.links.size(); ++p) {
+            const PathLink &link = connection.links[p];
+            const base::Endpoint &remote = connection.parameters.paths[p].remote;
+            if (link.connected)
+                entry_of(link.connected).path = PathReference{c, p};
+            if (link.listening) {
+                SocketEntry &listening = entry_of(link.listening);
+                listening.by_endpoint.try_emplace(remote, PathReference{c, p});
+                listening.by_address.try_emplace(remote.address, PathReference{c, p});
+            }
+        }
+    }
+}
+
+base::Result<void>
+Plane::take_events(const std::function<void(const std::string &connection, const PathEvent &event)> &callback)
+{
+    wakeup_.clear();
+    std::map<std::uint64_t, const std::string *> names;
+    for (const auto &[name, record] : connections_)
+        if (record.current)
+            names[record.current->connection->id()] = &name;
+    for (const auto &worker : workers_) {
+        while (const auto event = worker->events().pop())
+            if (const auto name = names.find(event->connection); name != names.end())
+                callback(*name->second, *event);
+        if (worker->failed())
+            return base::fail(base::ErrorCode::kSystem, "a worker of the data plane has failed");
+    }
+    return {};
+}
+
+void Plane::visit_tunnels(const std::function<void(const Tunnel &)> &callback) const
+{
+    for (const auto &[name, record] : tunnels_)
+        callback(*record.tunnel);
+}
+
+void Plane::visit_connections(const std::function<void(const ConnectionEntry &)> &callback) const
+{
+    for (const auto &[name, record] : connections_)
+        if (record.current)
+            callback(*record.current);
+}
+
+void Plane::visit_sockets(const std::function<void(const std::string &name, const UdpSocket &)> &callback) const
+{
+    for (const auto &[key, record] : listening_)
+        if (const auto socket = record.socket.lock())
+            callback(fmt::format("{}%{}", std::get<0>(key).to_string(), std::get<1>(key)), *socket);
+}
+
+} // namespace mpt::plane

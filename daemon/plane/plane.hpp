@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/core/parameters.hpp"
+#include "daemon/plane/event_queue.hpp"
+#include "daemon/plane/forwarding_state.hpp"
+#include "daemon/plane/worker.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace mpt::plane {
+
+// The control thread's side of the data plane: owns tun devices, sockets and workers. Changes are gathered, and take
+// effect together with commit(). For one thread.
+class Plane {
+public:
+    // Starts `workers` threads (1-64).
+    static base::Result<std::unique_ptr<Plane>> start(unsigned workers);
+    ~Plane();
+
+    // Makes the tunnel interface, which goes away with remove_tunnel() and commit().
+    base::Result<void> add_tunnel(const std::string &name);
+    void remove_tunnel(const std::string &name);
+
+    // Adds a connection on a tunnel that was added, or changes the one of that name: sockets stay where endpoints and
+    // interface stay.
+    void set_connection(const core::ConnectionParameters &parameters);
+    void remove_connection(const std::string &name);
+
+    // Opens the sockets of a path whose interface is up and has the local address; false if they are open already.
+    // kAddressInUse if another program has the port, kNotFound if interface or address are not there after all.
+    base::Result<bool> open_path(const std::string &connection, std::size_t path);
+    // Closes the sockets of a path whose interface is not up or does not have the address; false if that is so already.
+    bool close_path(const std::string &connection, std::size_t path, bool interface_up, bool address_present);
+
+    // Gives the workers what has changed. kAlreadyExists if two connections claim the same packets; then nothing
+    // changes.
+    base::Result<void> commit();
+
+    // Readable when take_events() has something to tell.
+    int events_fd() const noexcept { return wakeup_.fd(); }
+    // Calls back for each path that changed its status: name of the connection, number of the path, what and when.
+    // kSystem if a worker has failed, after which the tunnel does not work any more.
+    base::Result<void>
+    take_events(const std::function<void(const std::string &connection, const PathEvent &event)> &callback);
+
+    // Calls back for everything that has counters, in the order of names.
+    void visit_tunnels(const std::function<void(const Tunnel &)> &callback) const;
+    void visit_connections(const std::function<void(const ConnectionEntry &)> &callback) const;
+    void visit_sockets(const std::function<void(const std::string &name, const UdpSocket &)> &callback) const;
+
+private:
+    struct TunnelRecord {
+        std::shared_ptr<Tunnel> tunnel;
+        std::size_t worker = 0;
+    };
+    // A connection as it will be with the next commit().
+    struct ConnectionRecord {
+        std::shared_ptr<ConnectionEntry> next;          // changed since the last commit; else null
+        std::shared_ptr<const ConnectionEntry> current; // of the last commit
+    };
+    using ListenKey = std::tuple<base::Endpoint, std::string>; // local endpoint, interface
+
+    explicit Plane(Wakeup wakeup) noexcept;
+    // The present version of a connection, or null.
+    const ConnectionEntry *find(const std::string &connection) const;
+    // The next version of a connection that is there, to be changed.
+    ConnectionEntry &edit(const std::string &connection);
+    base::Result<std::shared_ptr<UdpSocket>> listen(const base::Endpoint &local, const std::string &interface,
+                                                    std::size_t worker);
+    base::Result<std::unique_ptr<ForwardingState>> build(std::size_t worker) const;
+    void add_sockets(ForwardingState &state) const;
+
+    Wakeup wakeup_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::map<std::string, TunnelRecord> tunnels_;
+    std::map<std::string, ConnectionRecord> connections_;
+    struct ListenRecord {
+        std::weak_ptr<UdpSocket> socket;
+        std::size_t worker = 0;
+    };
+    std::map<ListenKey, ListenRecord> listening_;
+    std::size_t next_worker_ = 0;
+    std::uint64_t next_id_ = 1;
+};
+
+} // namespace mpt::plane

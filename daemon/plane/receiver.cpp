@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/receiver.hpp"
+
+#include "daemon/base/sequence.hpp"
+#include "daemon/plane/connection.hpp"
+#include "daemon/plane/tunnel.hpp"
+#include "daemon/proto/keepalive.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <netinet/udp.h>
+
+namespace mpt::plane {
+
+namespace {
+
+// With UDP_GRO one message may bring up to 64 datagrams, 65535 octets in all.
+constexpr std::size_t kSlotSize = 64 << 10;
+constexpr std::size_t kSlots = 64;
+// The most messages of one socket in a pass, so that a busy path does not use up the room of the others.
+constexpr std::size_t kMaxSocketSlots = 16;
+
+// What the kernel says beside a message; room for the size of the datagrams in it.
+struct Control {
+    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> octets;
+};
+
+// Octets of each datagram but the last in a message that UDP_GRO put together; 0 if it is a single one.
+std::size_t segment_size(const msghdr &message) noexcept
+{
+    const cmsghdr *option = CMSG_FIRSTHDR(&message);
+    if (option == nullptr || option->cmsg_level != SOL_UDP || option->cmsg_type != UDP_GRO)
+        return 0;
+    int size = 0;
+    std::memcpy(&size, CMSG_DATA(option), sizeof size);
+    return size > 0 ? static_cast<std::size_t>(size) : 0;
+}
+
+// Whose datagram it is that came by a listening socket.
+std::optional<PathReference> find_path(const SocketEntry &socket, const base::Endpoint &source)
+{
+    if (const auto exact = socket.by_endpoint.find(source); exact != socket.by_endpoint.end())
+        return exact->second;
+    if (const auto address = socket.by_address.find(source.address); address != socket.by_address.end())
+        return address->second;
+    return std::nullopt;
+}
+
+} // namespace
+
+Receiver::Receiver(EventQueue &events) : events_(events), buffer_(new std::byte[kSlots * kSlotSize])
+{
+    arrivals_.reserve(kSlots * proto::Join::kMaxSegments);
+}
+
+void Receiver::run(const ForwardingState &state, std::span<const std::uint32_t> sockets, base::Instant now)
+{
+    touched_.clear();
+    slots_used_ = 0;
+    const std::size_t share =
+        std::clamp<std::size_t>(kSlots / std::max<std::size_t>(sockets.size(), 1), 1, kMaxSocketSlots);
+    for (const std::uint32_t index : sockets) {
+        if (slots_used_ + share > kSlots)
+            break; // the others are still readable in the next pass
+        read(state, state.sockets[index], share, now);
+    }
+    deliver(state, now);
+}
+
+void Receiver::read(const ForwardingState &state, const SocketEntry &socket, std::size_t slots, base::Instant now)
+{
+    std::array<mmsghdr, kMaxSocketSlots> messages{};
+    std::array<iovec, kMaxSocketSlots> parts;
+    std::array<Control, kMaxSocketSlots> controls;
+    std::array<sys::SocketAddress, kMaxSocketSlots> sources;
+    for (std::size_t i = 0; i < slots; ++i) {
+        msghdr &header = messages[i].msg_hdr;
+        parts[i] = iovec{buffer_.get() + (slots_used_ + i) * kSlotSize, kSlotSize};
+        header.msg_iov = &parts[i];
+        header.msg_iovlen = 1;
+        header.msg_control = &controls[i];
+        header.msg_controllen = sizeof controls[i].octets;
+        if (!socket.path) {
+            header.msg_name = &sources[i].any;
+            header.msg_namelen = sizeof sources[i].v6;
+        }
+    }
+    const int count =
+        recvmmsg(socket.socket->fd(), messages.data(), static_cast<unsigned>(slots), MSG_DONTWAIT, nullptr);
+    // An error here is what an ICMP message said of an earlier datagram of ours: keepalives judge the path, not that.
+    for (int i = 0; i < count; ++i)
+        take_message(state, socket, messages[static_cast<std::size_t>(i)], now);
+    slots_used_ += static_cast<std::size_t>(std::max(count, 0));
+}
+
+void Receiver::take_message(const ForwardingState &state, const SocketEntry &socket, const mmsghdr &message,
+                            base::Instant now)
+{
+    const base::ConstOctets octets(static_cast<const std::byte *>(message.msg_hdr.msg_iov->iov_base), message.msg_len);
+    const std::size_t size = segment_size(message.msg_hdr);
+    const std::size_t step = size == 0 ? octets.size() : size;
+    std::optional<PathReference> from = socket.path;
+    if (!from) {
+        sys::SocketAddress source;
+        std::memcpy(&source.v6, message.msg_hdr.msg_name, sizeof source.v6);
+        from = find_path(socket, sys::endpoint_of(source));
+    }
+    if (!from) {
+        socket.socket->drops.add(Drop::kWrongSource, step == 0 ? 1 : (octets.size() + step - 1) / step);
+        return;
+    }
+    std::size_t offset = 0;
+    do { // an empty datagram is one, too
+        take_datagram(state, *from, octets.subspan(offset, std::min(step, octets.size() - offset)), now);
+        offset += step;
+    } while (offset < octets.size());
+}
+
+void Receiver::take_datagram(const ForwardingState &state, PathReference from, base::ConstOctets datagram,
+                             base::Instant now)
+{
+    const ConnectionEntry &entry = *state.connections[from.connection];
+    Path &path = entry.connection->paths[from.path];
+    const auto packet = proto::decode_gre(datagram);
+    if (!packet) {
+        path.counters.drops.add(packet.error());
+        return;
+    }
+    if (!packet->is_control) {
+        path.counters.packets_in.add();
+        path.counters.octets_in.add(packet->payload.size());
+        const auto order = static_cast<std::uint32_t>(arrivals_.size());
+        if (path.liveness->status() == core::PathStatus::kDead)
+            entry.connection->on_data(from.path, now, events_);
+        arrivals_.push_back(Arrival{from.connection, from.path, packet->has_sequence ? packet->sequence : order,
+                                    packet->has_sequence, packet->payload});
+        return;
+    }
+    const auto keepalive = proto::decode_keepalive(*packet);
+    if (!keepalive) {
+        path.counters.drops.add(keepalive.error());
+        return;
+    }
+    if (keepalive->sender != entry.parameters.remote || keepalive->receiver != entry.parameters.local) {
+        path.counters.drops.add(Drop::kWrongTunnel);
+        return;
+    }
+    path.counters.keepalives_in.add();
+    entry.connection->on_keepalive(from.path, now, events_);
+    touched_.push_back(from.connection);
+}
+
+void Receiver::deliver(const ForwardingState &state, base::Instant now)
+{
+    // Almost always all are of one connection already.
+    const auto by_connection = [](const Arrival &a, const Arrival &b) { return a.connection < b.connection; };
+    if (!std::is_sorted(arrivals_.begin(), arrivals_.end(), by_connection))
+        std::sort(arrivals_.begin(), arrivals_.end(), by_connection);
+    for (auto first = arrivals_.begin(); first != arrivals_.end();) {
+        const auto last = std::upper_bound(first, arrivals_.end(), *first, by_connection);
+        deliver_connection(state, std::span<Arrival>(first, last), now);
+        touched_.push_back(first->connection);
+        first = last;
+    }
+    arrivals_.clear();
+}
+
+void Receiver::deliver_connection(const ForwardingState &state, std::span<Arrival> arrivals, base::Instant now)
+{
+    const ConnectionEntry &entry = *state.connections[arrivals.front().connection];
+    Connection &connection = *entry.connection;
+    TunWriter &writer = state.tunnels[entry.tunnel].tunnel->writer;
+    // Unnumbered packets first, as they came: nothing is known of their order. Distances between numbers are taken from
+    // one in their midst, which makes this an order even across the wrap; numbers 2^31 apart, which only an adversary
+    // sends together, may come out in any order.
+    std::uint32_t origin = 0;
+    for (const Arrival &arrival : arrivals)
+        if (arrival.numbered)
+            origin = arrival.sequence;
+    const auto in_order = [origin](const Arrival &a, const Arrival &b) {
+        if (a.numbered != b.numbered)
+            return b.numbered;
+        const std::uint32_t from = a.numbered ? origin : 0;
+        return base::sequence_distance(from, a.sequence) < base::sequence_distance(from, b.sequence);
+    };
+    if (!std::is_sorted(arrivals.begin(), arrivals.end(), in_order))
+        std::sort(arrivals.begin(), arrivals.end(), in_order);
+    for (const Arrival &arrival : arrivals) {
+        if (!arrival.numbered) {
+            connection.reorder.pass_through();
+            writer.write(arrival.packet);
+            continue;
+        }
+        if (connection.reorder.needs_recycle())
+            write_released(connection, writer);
+        connection.reorder.offer(now, arrival.path, arrival.sequence, arrival.packet, released_);
+    }
+    write_released(connection, writer);
+}
+
+void Receiver::apply(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now)
+{
+    entry.connection->apply(entry, now, events_, released_);
+    write_released(*entry.connection, state.tunnels[entry.tunnel].tunnel->writer);
+}
+
+void Receiver::on_deadline(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now)
+{
+    entry.connection->reorder.on_deadline(now, released_);
+    write_released(*entry.connection, state.tunnels[entry.tunnel].tunnel->writer);
+}
+
+void Receiver::write_released(Connection &connection, TunWriter &writer)
+{
+    for (const base::ConstOctets packet : released_)
+        writer.write(packet);
+    writer.flush();
+    released_.clear();
+    connection.reorder.recycle();
+}
+
+} // namespace mpt::plane

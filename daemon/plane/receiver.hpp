@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/plane/forwarding_state.hpp"
+#include "daemon/proto/gre.hpp"
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <sys/socket.h>
+#include <vector>
+
+namespace mpt::plane {
+
+class Connection;
+class EventQueue;
+class TunWriter;
+
+// Reads the sockets of the paths and writes to the tunnels. A pass reads all sockets that have something before
+// anything is written, so that what is here already is merged in the order of the sequence numbers, whichever path it
+// came by.
+class Receiver {
+public:
+    // `events` is told of paths that a keepalive or a packet brings up; it stays the caller's.
+    explicit Receiver(EventQueue &events);
+
+    // One pass over these sockets (their indices in state.sockets), which is not over what they hold for ever.
+    void run(const ForwardingState &state, std::span<const std::uint32_t> sockets, base::Instant now);
+    // Connections that the last run() took packets or keepalives for (indices in state.connections).
+    std::span<const std::uint32_t> touched() const noexcept { return touched_; }
+
+    // Follows a new version of a connection; writes what its reorder buffer lets go for that.
+    void apply(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now);
+
+    // Writes what the connection's reorder buffer has held long enough.
+    void on_deadline(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now);
+
+private:
+    struct Arrival {
+        std::uint32_t connection; // index in state.connections
+        std::uint32_t path;
+        std::uint32_t sequence; // if numbered, else the order of arrival
+        bool numbered;
+        base::ConstOctets packet;
+    };
+
+    void read(const ForwardingState &state, const SocketEntry &socket, std::size_t slots, base::Instant now);
+    void take_message(const ForwardingState &state, const SocketEntry &socket, const mmsghdr &message,
+                      base::Instant now);
+    void take_datagram(const ForwardingState &state, PathReference from, base::ConstOctets datagram, base::Instant now);
+    void deliver(const ForwardingState &state, base::Instant now);
+    void deliver_connection(const ForwardingState &state, std::span<Arrival> arrivals, base::Instant now);
+    void write_released(Connection &connection, TunWriter &writer);
+
+    EventQueue &events_;
+    std::unique_ptr<std::byte[]> buffer_; // slots, each with room for one message of the kernel
+    std::vector<Arrival> arrivals_;
+    std::vector<base::ConstOctets> released_;
+    std::vector<std::uint32_t> touched_;
+    std::size_t slots_used_ = 0;
+};
+
+} // namespace mpt::plane

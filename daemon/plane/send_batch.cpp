@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/send_batch.hpp"
+
+#include "daemon/proto/gre.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <netinet/udp.h>
+
+namespace mpt::plane {
+
+void SendBatch::start(Path &path) noexcept
+{
+    path_ = &path;
+    datagram_count_ = 0;
+    message_count_ = 0;
+    next_message_ = 0;
+    soft_errors_ = 0;
+}
+
+void SendBatch::add(base::ConstOctets header, base::ConstOctets payload) noexcept
+{
+    const std::size_t size = header.size() + payload.size();
+    if (!append(size))
+        begin(size);
+    iovec *part = &parts_[2 * datagram_count_++];
+    part[0] = iovec{const_cast<std::byte *>(header.data()), header.size()};
+    part[1] = iovec{const_cast<std::byte *>(payload.data()), payload.size()};
+}
+
+// Puts one more datagram in the last message, if the kernel can split the two apart again.
+bool SendBatch::append(std::size_t size) noexcept
+{
+    if (message_count_ == 0)
+        return false;
+    Message &message = messages_[message_count_ - 1];
+    const bool closed = message.octets % message.segment != 0; // by a shorter one
+    if (closed || size > message.segment || message.count == kMaxSegments || message.octets + size > kMaxOctets ||
+        message.segment > path_->socket->largest_segment())
+        return false;
+    ++message.count;
+    message.octets += size;
+    mmsghdr &header = headers_[message_count_ - 1];
+    header.msg_hdr.msg_iovlen += 2;
+    if (message.count == 2) {
+        Control &control = controls_[message_count_ - 1];
+        header.msg_hdr.msg_control = &control;
+        header.msg_hdr.msg_controllen = sizeof control.octets;
+        cmsghdr *option = CMSG_FIRSTHDR(&header.msg_hdr);
+        option->cmsg_level = SOL_UDP;
+        option->cmsg_type = UDP_SEGMENT;
+        option->cmsg_len = CMSG_LEN(sizeof message.segment);
+        std::memcpy(CMSG_DATA(option), &message.segment, sizeof message.segment);
+    }
+    return true;
+}
+
+void SendBatch::begin(std::size_t size) noexcept
+{
+    messages_[message_count_] =
+        Message{size, static_cast<std::uint32_t>(datagram_count_), 1, static_cast<std::uint16_t>(size), false};
+    mmsghdr &header = headers_[message_count_];
+    header = mmsghdr{};
+    header.msg_hdr.msg_iov = &parts_[2 * datagram_count_];
+    header.msg_hdr.msg_iovlen = 2;
+    if (path_->remote != nullptr) {
+        header.msg_hdr.msg_name = const_cast<sockaddr *>(&path_->remote->any);
+        header.msg_hdr.msg_namelen = path_->remote->length;
+    }
+    ++message_count_;
+}
+
+SendBatch::Outcome SendBatch::flush() noexcept
+{
+    while (next_message_ < message_count_) {
+        Message &message = messages_[next_message_];
+        const Outcome outcome = message.singly ? send_singly(message) : send_messages();
+        if (outcome == Outcome::kBlocked) {
+            if (!path_->congested)
+                return Outcome::kBlocked;
+            drop_rest();
+        }
+    }
+    return Outcome::kDone;
+}
+
+SendBatch::Outcome SendBatch::send_messages() noexcept
+{
+    const int count = sendmmsg(path_->socket->fd(), &headers_[next_message_],
+                               static_cast<unsigned>(message_count_ - next_message_), MSG_DONTWAIT);
+    if (count < 0)
+        return survive(errno, messages_[next_message_]) ? Outcome::kDone : Outcome::kBlocked;
+    for (int i = 0; i < count; ++i) {
+        Message &message = messages_[next_message_];
+        sent(message, message.count);
+    }
+    return Outcome::kDone;
+}
+
+SendBatch::Outcome SendBatch::send_singly(Message &message) noexcept
+{
+    msghdr header = headers_[next_message_].msg_hdr;
+    header.msg_iov = &parts_[2 * message.first];
+    header.msg_iovlen = 2;
+    header.msg_control = nullptr;
+    header.msg_controllen = 0;
+    if (sendmsg(path_->socket->fd(), &header, MSG_DONTWAIT) < 0)
+        return survive(errno, message) ? Outcome::kDone : Outcome::kBlocked;
+    sent(message, 1);
+    return Outcome::kDone;
+}
+
+void SendBatch::sent(Message &message, std::uint16_t count) noexcept
+{
+    std::size_t octets = 0;
+    for (std::uint32_t i = message.first; i < message.first + count; ++i)
+        octets += parts_[2 * i].iov_len + parts_[2 * i + 1].iov_len;
+    path_->counters.packets_out.add(count);
+    path_->counters.octets_out.add(octets - count * proto::kGreSequencedSize);
+    path_->congested = false;
+    soft_errors_ = 0;
+    message.first += count;
+    message.count = static_cast<std::uint16_t>(message.count - count);
+    if (message.count == 0)
+        ++next_message_;
+}
+
+bool SendBatch::survive(int error, Message &message) noexcept
+{
+    const bool segmented = message.count > 1 && !message.singly;
+    switch (error) {
+    case EAGAIN:
+        return false;
+    case EINTR:
+        return true;
+    case EIO: // the interface has no checksum offload, so the kernel does not split for it
+    case EINVAL:
+    case EMSGSIZE: // larger than the path's MTU: alone it may be fragmented
+        if (segmented) {
+            path_->socket->refuse_segments(error == EIO ? 0 : message.segment);
+            message.singly = true;
+            return true;
+        }
+        break;
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        // On a connected socket this may be what an ICMP message said of an earlier datagram: try again.
+        if (path_->remote == nullptr && ++soft_errors_ <= 2)
+            return true;
+        break;
+    default:
+        break;
+    }
+    const std::uint16_t dropped = message.singly ? 1 : message.count;
+    path_->counters.drops.add(Drop::kSendError, dropped);
+    soft_errors_ = 0;
+    message.first += dropped;
+    message.count = static_cast<std::uint16_t>(message.count - dropped);
+    if (message.count == 0)
+        ++next_message_;
+    return true;
+}
+
+void SendBatch::drop_rest() noexcept
+{
+    for (; next_message_ < message_count_; ++next_message_)
+        path_->counters.drops.add(Drop::kSendBuffer, messages_[next_message_].count);
+}
+
+} // namespace mpt::plane

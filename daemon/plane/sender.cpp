@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/sender.hpp"
+
+#include "daemon/plane/tunnel.hpp"
+#include "daemon/proto/gre.hpp"
+#include "daemon/proto/inner.hpp"
+
+namespace mpt::plane {
+
+namespace {
+
+constexpr std::size_t kMaxRead = proto::kOffloadHeaderSize + 65535; // of one super-packet
+constexpr std::size_t kArenaSize = 5 * kMaxRead;
+constexpr std::size_t kMaxReads = 256;
+constexpr std::size_t kHeaderArenaSize = 128 << 10;
+constexpr std::size_t kMaxHeader = proto::kGreSequencedSize + proto::kMaxInnerHeaders;
+constexpr std::size_t kMaxBatches = 64;
+
+// How long a tunnel may stand still for a path that takes nothing: longer than one packet takes on a path of
+// 256 kbit/s, and too short for anybody on the other paths to hang up.
+constexpr base::Duration kStallLimit = std::chrono::milliseconds(100);
+
+} // namespace
+
+Sender::Sender() : arena_(new std::byte[kArenaSize]), headers_(new std::byte[kHeaderArenaSize])
+{
+    batches_.reserve(kMaxBatches);
+    while (batches_.size() < kMaxBatches)
+        batches_.push_back(std::make_unique<SendBatch>());
+}
+
+void Sender::run(const ForwardingState &state, const TunnelEntry &tunnel, base::Instant now)
+{
+    std::size_t used = 0;
+    for (std::size_t reads = 0; reads < kMaxReads && kArenaSize - used >= kMaxRead; ++reads) {
+        const base::Octets room(arena_.get() + used, kMaxRead);
+        const ssize_t size = tunnel.tunnel->tun.read(room);
+        if (size <= 0)
+            break; // nothing waits, or the interface is down
+        used += static_cast<std::size_t>(size);
+        forward(state, tunnel, room.first(static_cast<std::size_t>(size)));
+    }
+    flush(now);
+}
+
+void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, base::Octets read)
+{
+    DropCounters &drops = tunnel.tunnel->drops;
+    if (read.size() <= proto::kOffloadHeaderSize) {
+        drops.add(Drop::kMalformed);
+        return;
+    }
+    const proto::OffloadHeader offload = proto::decode_offload(read.first<proto::kOffloadHeaderSize>());
+    const base::Octets packet = read.subspan(proto::kOffloadHeaderSize);
+    const auto version = proto::check_inner(packet);
+    if (!version) {
+        drops.add(version.error());
+        return;
+    }
+    const proto::InnerAddresses addresses = proto::inner_addresses(*version, packet);
+    const auto found = tunnel.table.find(addresses.source, addresses.destination);
+    if (!found) {
+        // Multicast and link-local packets are the interface's own noise (router solicitations and the like).
+        if (!addresses.destination.is_multicast() && !addresses.destination.is_link_local())
+            drops.add(Drop::kNoConnection);
+        return;
+    }
+    Connection &connection = *state.connections[*found]->connection;
+    if (offload.gso_type != proto::OffloadHeader::kGsoNone) {
+        if (const auto super = proto::SuperPacket::parse(offload, packet))
+            send_super_packet(connection, *version, *super);
+        else
+            drops.add(Drop::kMalformed);
+    } else if (proto::complete_checksum(offload, packet)) {
+        send_packet(connection, *version, packet);
+    } else {
+        drops.add(Drop::kMalformed);
+    }
+}
+
+void Sender::send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet)
+{
+    for (std::size_t i = 0; i < packet.count(); ++i) {
+        const auto number = connection.scheduler.next();
+        if (!number) {
+            connection.drops.add(Drop::kNoPath, packet.count() - i);
+            return;
+        }
+        SendBatch &batch = prepare(connection.paths[*number]);
+        const base::Octets header = start_header(connection, version);
+        packet.write_headers(i, header.subspan(proto::kGreSequencedSize));
+        queue(batch, proto::kGreSequencedSize + packet.header_size(), packet.payload(i));
+    }
+}
+
+void Sender::send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet)
+{
+    const auto number = connection.scheduler.next();
+    if (!number) {
+        connection.drops.add(Drop::kNoPath);
+        return;
+    }
+    SendBatch &batch = prepare(connection.paths[*number]);
+    start_header(connection, version);
+    queue(batch, proto::kGreSequencedSize, packet);
+}
+
+base::Octets Sender::start_header(Connection &connection, base::IpVersion version)
+{
+    const base::Octets room(headers_.get() + headers_used_, kHeaderArenaSize - headers_used_);
+    proto::encode_gre(version, connection.next_sequence++, room.first<proto::kGreSequencedSize>());
+    return room;
+}
+
+SendBatch &Sender::prepare(Path &path)
+{
+    if (kHeaderArenaSize - headers_used_ < kMaxHeader ||
+        (path.batch != nullptr ? path.batch->full() : batch_count_ == kMaxBatches))
+        make_room();
+    if (path.batch == nullptr) {
+        path.batch = batches_[batch_count_++].get();
+        path.batch->start(path);
+    }
+    return *path.batch;
+}
+
+void Sender::queue(SendBatch &batch, std::size_t header_size, base::ConstOctets payload)
+{
+    batch.add(base::ConstOctets(headers_.get() + headers_used_, header_size), payload);
+    headers_used_ += header_size;
+}
+
+void Sender::make_room()
+{
+    for (std::size_t i = 0; i < batch_count_; ++i) {
+        if (batches_[i]->flush() == SendBatch::Outcome::kBlocked)
+            batches_[i]->drop_rest();
+        batches_[i]->path().batch = nullptr;
+    }
+    batch_count_ = 0;
+    headers_used_ = 0;
+}
+
+void Sender::flush(base::Instant now)
+{
+    // What is blocked moves to the front; the others are done with.
+    std::size_t blocked = 0;
+    for (std::size_t i = 0; i < batch_count_; ++i) {
+        if (batches_[i]->flush() == SendBatch::Outcome::kDone)
+            batches_[i]->path().batch = nullptr;
+        else
+            std::swap(batches_[blocked++], batches_[i]);
+    }
+    batch_count_ = blocked;
+    if (blocked == 0)
+        headers_used_ = 0;
+    else
+        stalled_since_ = now;
+}
+
+void Sender::retry(base::Instant now)
+{
+    const base::Instant since = stalled_since_;
+    flush(now);
+    if (!stalled())
+        return;
+    stalled_since_ = since;
+    if (now - since < kStallLimit)
+        return;
+    for (std::size_t i = 0; i < batch_count_; ++i) {
+        batches_[i]->path().congested = true; // the next flush drops what the kernel does not take
+    }
+    flush(now);
+}
+
+} // namespace mpt::plane

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/tun.hpp"
+
+#include "daemon/sys/error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <utility>
+
+namespace mpt::plane {
+
+namespace {
+
+constexpr const char *kDevice = "/dev/net/tun";
+
+// Since Linux 6.2, and so not in Debian 12's headers.
+constexpr unsigned kTunUso4 = 0x20;
+constexpr unsigned kTunUso6 = 0x40;
+
+} // namespace
+
+Tun::Tun(sys::FileDescriptor fd, std::string name, bool udp) : fd_(std::move(fd)), name_(std::move(name)), udp_(udp)
+{
+}
+
+base::Result<Tun> Tun::open(const std::string &name)
+{
+    sys::FileDescriptor fd(::open(kDevice, O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    if (!fd.valid())
+        return sys::system_failure(errno, fmt::format("opening {} (is the tun module there?)", kDevice));
+    ifreq request{};
+    if (name.size() >= sizeof request.ifr_name)
+        return base::fail(base::ErrorCode::kInvalidArgument,
+                          fmt::format("'{}' is too long for the name of an interface", name));
+    std::copy(name.begin(), name.end(), request.ifr_name);
+    request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+    if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+        const int error = errno;
+        return sys::system_failure(
+            error, fmt::format("making the tunnel interface {}{}", name,
+                               error == EBUSY ? " (another program, or another mptd, uses that name)" : ""));
+    }
+    constexpr unsigned offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+    const bool udp = ioctl(fd.get(), TUNSETOFFLOAD, offloads | kTunUso4 | kTunUso6) == 0;
+    if (!udp && ioctl(fd.get(), TUNSETOFFLOAD, offloads) != 0 && ioctl(fd.get(), TUNSETOFFLOAD, 0U) != 0)
+        return sys::system_failure(errno, fmt::format("setting the offloads of {}", name));
+    return Tun(std::move(fd), name, udp);
+}
+
+ssize_t Tun::read(base::Octets buffer) const noexcept
+{
+    const ssize_t size = ::read(fd_.get(), buffer.data(), buffer.size());
+    if (size >= 0)
+        return size;
+    return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+}
+
+int Tun::write(std::span<const iovec> parts) const noexcept
+{
+    return ::writev(fd_.get(), parts.data(), static_cast<int>(parts.size())) < 0 ? errno : 0;
+}
+
+} // namespace mpt::plane

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/udp_socket.hpp"
+
+#include "daemon/sys/error.hpp"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <net/if.h>
+#include <netinet/udp.h>
+#include <utility>
+
+namespace mpt::plane {
+
+namespace {
+
+// Room for bursts: with the kernel's default of 208 KiB half of the throughput is lost. The send buffer stays at its
+// default, for a full one is what slows the tunnel down to the path's rate.
+constexpr int kReceiveBuffer = 4 << 20;
+
+bool set_option(int fd, int level, int option, int value) noexcept
+{
+    return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+// What came in between binding and connecting may be anybody's.
+void discard_received(int fd) noexcept
+{
+    char octet = 0;
+    while (recv(fd, &octet, sizeof octet, MSG_DONTWAIT | MSG_TRUNC) >= 0 || errno == ECONNREFUSED) {
+    }
+}
+
+} // namespace
+
+UdpSocket::UdpSocket(sys::FileDescriptor fd, unsigned scope, std::size_t largest_segment) noexcept
+    : fd_(std::move(fd)), scope_(scope), largest_segment_(largest_segment)
+{
+}
+
+base::Result<std::shared_ptr<UdpSocket>> UdpSocket::listen(const base::Endpoint &local, const std::string &interface)
+{
+    return open(local, interface, std::nullopt);
+}
+
+base::Result<std::shared_ptr<UdpSocket>> UdpSocket::connect(const base::Endpoint &local, const std::string &interface,
+                                                            const base::Endpoint &remote)
+{
+    return open(local, interface, remote);
+}
+
+base::Result<std::shared_ptr<UdpSocket>> UdpSocket::open(const base::Endpoint &local, const std::string &interface,
+                                                         const std::optional<base::Endpoint> &remote)
+{
+    const bool v4 = local.address.is_v4();
+    sys::FileDescriptor fd(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP));
+    if (!fd.valid())
+        return sys::system_failure(errno, "making a UDP socket");
+    const unsigned scope = if_nametoindex(interface.c_str());
+    if (scope == 0 || setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.data(),
+                                 static_cast<socklen_t>(interface.size())) != 0)
+        return sys::system_failure(errno, fmt::format("binding a socket to the interface {}", interface));
+    if (!v4)
+        set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (!set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer))
+        set_option(fd.get(), SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
+    // SO_REUSEPORT lets the sockets of this daemon share the port; who listens sets it only after having bound, so
+    // that a port in use is still told.
+    if (remote)
+        set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+    const sys::SocketAddress from(local, scope);
+    if (bind(fd.get(), &from.any, from.length) != 0)
+        return sys::system_failure(errno, fmt::format("binding to UDP {} on {}", local.to_string(), interface));
+    if (!remote) {
+        set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+    } else {
+        const sys::SocketAddress to(*remote, scope);
+        if (::connect(fd.get(), &to.any, to.length) != 0)
+            return sys::system_failure(
+                errno, fmt::format("connecting UDP {} on {} to {}", local.to_string(), interface, remote->to_string()));
+        discard_received(fd.get());
+    }
+    set_option(fd.get(), IPPROTO_UDP, UDP_GRO, 1); // without it each datagram comes alone, which works too
+    int size = 0;
+    socklen_t length = sizeof size;
+    const bool segments = getsockopt(fd.get(), IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0;
+    return std::shared_ptr<UdpSocket>(new UdpSocket(std::move(fd), scope, segments ? SIZE_MAX : 0));
+}
+
+bool UdpSocket::send(base::ConstOctets datagram, const sys::SocketAddress *remote) const noexcept
+{
+    const sockaddr *to = remote != nullptr ? &remote->any : nullptr;
+    const socklen_t length = remote != nullptr ? remote->length : 0;
+    // The first try may be told what an ICMP message said of an earlier datagram.
+    for (int tries = 0; tries < 2; ++tries)
+        if (sendto(fd_.get(), datagram.data(), datagram.size(), MSG_DONTWAIT, to, length) >= 0)
+            return true;
+    return false;
+}
+
+} // namespace mpt::plane

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/address.hpp"
+#include "daemon/plane/counters.hpp"
+#include "daemon/sys/file_descriptor.hpp"
+#include "daemon/sys/socket_address.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace mpt::plane {
+
+// A UDP socket of one or more paths, bound to an address, a port and an interface. Shared by the forwarding states that
+// name it: the last one to go closes it.
+class UdpSocket {
+public:
+    // The socket that receives on an endpoint what no connected one takes. kAddressInUse if any other socket of the
+    // machine holds the port on that address, kNotFound if the interface or the address is not there.
+    static base::Result<std::shared_ptr<UdpSocket>> listen(const base::Endpoint &local, const std::string &interface);
+    // A socket for the packets of one peer, beside the one that listens on the same endpoint.
+    static base::Result<std::shared_ptr<UdpSocket>> connect(const base::Endpoint &local, const std::string &interface,
+                                                            const base::Endpoint &remote);
+
+    int fd() const noexcept { return fd_.get(); }
+    // Index of the interface that it is bound to.
+    unsigned scope() const noexcept { return scope_; }
+    // Octets of the largest datagrams that the kernel splits a message into (UDP_SEGMENT); 0 if it does not.
+    std::size_t largest_segment() const noexcept { return largest_segment_; }
+    // The kernel refused to split into datagrams of this size; 0: into any.
+    void refuse_segments(std::size_t size) noexcept { largest_segment_ = size > 0 ? size - 1 : 0; }
+
+    // Sends one datagram, to `remote` or to the peer of a connected socket; never waits. False if the kernel does not
+    // take it.
+    bool send(base::ConstOctets datagram, const sys::SocketAddress *remote) const noexcept;
+
+    DropCounters drops; // of datagrams that are nobody's
+
+    // The worker's own notes: where the socket stands in the forwarding state, and in which one it was seen last.
+    std::uint32_t index = 0;
+    std::uint64_t generation = 0;
+
+private:
+    UdpSocket(sys::FileDescriptor fd, unsigned scope, std::size_t largest_segment) noexcept;
+    static base::Result<std::shared_ptr<UdpSocket>> open(const base::Endpoint &local, const std::string &interface,
+                                                         const std::optional<base::Endpoint> &remote);
+
+    sys::FileDescriptor fd_;
+    unsigned scope_;
+    std::size_t largest_segment_;
+};
+
+} // namespace mpt::plane

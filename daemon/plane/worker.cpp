@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/worker.hpp"
+
+#include "daemon/plane/connection.hpp"
+#include "daemon/plane/tunnel.hpp"
+#include "daemon/sys/clock.hpp"
+#include "daemon/sys/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <utility>
+
+namespace mpt::plane {
+
+namespace {
+
+// How often a stalled tunnel tries again. Waiting for the socket to be writable would wait until half of its send
+// buffer is free, and let the other paths run dry meanwhile.
+constexpr base::Duration kRetry = std::chrono::microseconds(500);
+
+constexpr std::size_t kMaxReadySockets = 64; // in one pass
+
+// A deadline missed by so much means that the process did not run; then the sockets may be full of what came meanwhile,
+// which takes some hundred passes to read.
+constexpr base::Duration kLate = std::chrono::milliseconds(10);
+constexpr int kMaxPasses = 512;
+
+} // namespace
+
+Worker::Worker(const Wakeup &control, Wakeup mailbox, Wakeup stop, sys::EventLoop loop, sys::FileDescriptor sockets)
+    : control_(control), events_(control), mailbox_(std::move(mailbox)), stop_(std::move(stop)), loop_(std::move(loop)),
+      sockets_(std::move(sockets)), state_(std::make_unique<ForwardingState>()), receiver_(events_)
+{
+}
+
+base::Result<std::unique_ptr<Worker>> Worker::start(const Wakeup &control)
+{
+    auto mailbox = Wakeup::create();
+    auto stop = Wakeup::create();
+    auto loop = sys::EventLoop::create();
+    sys::FileDescriptor sockets(epoll_create1(EPOLL_CLOEXEC));
+    if (!mailbox)
+        return base::Failure(mailbox.error());
+    if (!stop)
+        return base::Failure(stop.error());
+    if (!loop)
+        return base::Failure(loop.error());
+    if (!sockets.valid())
+        return sys::system_failure(errno, "making an epoll descriptor");
+    std::unique_ptr<Worker> worker(
+        new Worker(control, std::move(*mailbox), std::move(*stop), std::move(*loop), std::move(sockets)));
+    if (auto prepared = worker->prepare(); !prepared)
+        return base::Failure(prepared.error());
+    worker->thread_ = std::thread([w = worker.get()] { w->run(); });
+    pthread_setname_np(worker->thread_.native_handle(), "mptd-worker");
+    return worker;
+}
+
+base::Result<void> Worker::prepare()
+{
+    auto mailbox = loop_.watch(mailbox_.fd(), EPOLLIN, [this](std::uint32_t) { adopt(); });
+    auto stop = loop_.watch(stop_.fd(), EPOLLIN, [this](std::uint32_t) { loop_.exit(); });
+    auto sockets = loop_.watch(sockets_.get(), EPOLLIN, [this](std::uint32_t) { receive(); });
+    for (auto *source : {&mailbox, &stop, &sockets})
+        if (!*source)
+            return base::Failure(source->error());
+    mailbox_source_ = std::move(*mailbox);
+    stop_source_ = std::move(*stop);
+    sockets_source_ = std::move(*sockets);
+    return {};
+}
+
+Worker::~Worker()
+{
+    if (thread_.joinable()) {
+        stop_.signal();
+        thread_.join();
+    }
+    // What belongs to the loop goes before it; the control thread may keep the rest for a while.
+    ++generation_;
+    release(*state_);
+}
+
+void Worker::run()
+{
+    if (loop_.run())
+        return;
+    failed_ = true;
+    control_.signal();
+}
+
+// One pass over the sockets that are readable; false if none is.
+bool Worker::receive()
+{
+    std::array<epoll_event, kMaxReadySockets> ready;
+    const int count = epoll_wait(sockets_.get(), ready.data(), ready.size(), 0);
+    if (count <= 0)
+        return false;
+    std::array<std::uint32_t, kMaxReadySockets> sockets;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i)
+        sockets[i] = static_cast<const UdpSocket *>(ready[i].data.ptr)->index;
+    receiver_.run(*state_, std::span(sockets).first(static_cast<std::size_t>(count)), sys::now());
+    for (const std::uint32_t index : receiver_.touched()) {
+        Connection &connection = *state_->connections[index]->connection;
+        connection.publish_reorder_counters();
+        set_timer(connection);
+    }
+    return true;
+}
+
+void Worker::on_tunnel(Tunnel &tunnel, std::uint32_t events)
+{
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        tunnel.readable->disable(); // somebody has removed the interface
+        return;
+    }
+    const base::Instant now = sys::now();
+    tunnel.sender.run(*state_, state_->tunnels[tunnel.index], now);
+    if (tunnel.sender.stalled()) {
+        tunnel.readable->disable();
+        tunnel.retry->set(now + kRetry);
+    }
+}
+
+void Worker::on_retry(Tunnel &tunnel)
+{
+    const base::Instant now = sys::now();
+    tunnel.sender.retry(now);
+    if (tunnel.sender.stalled()) {
+        tunnel.retry->set(now + kRetry);
+        return;
+    }
+    tunnel.readable->enable();
+    adopt();
+}
+
+void Worker::on_connection_deadline(Connection &connection)
+{
+    // Keepalives that have arrived count, even if this process stood still for long: then read all that waits first.
+    int passes = sys::now() - connection.timer_deadline.value_or(base::Instant{}) > kLate ? kMaxPasses : 1;
+    while (passes-- > 0 && receive()) {
+    }
+    const base::Instant now = sys::now();
+    connection.timer_deadline.reset();
+    receiver_.on_deadline(*state_, *connection.entry, now);
+    connection.on_path_deadline(now, events_);
+    connection.publish_reorder_counters();
+    set_timer(connection);
+}
+
+void Worker::set_timer(Connection &connection)
+{
+    const auto deadline = connection.deadline();
+    if (deadline == connection.timer_deadline)
+        return;
+    connection.timer_deadline = deadline;
+    if (deadline)
+        connection.timer->set(*deadline);
+    else
+        connection.timer->unset();
+}
+
+// Takes the newest forwarding state, unless datagrams of the present one still wait: then once they are gone.
+void Worker::adopt()
+{
+    const bool stalled = std::any_of(state_->tunnels.begin(), state_->tunnels.end(),
+                                     [](const TunnelEntry &entry) { return entry.tunnel->sender.stalled(); });
+    if (stalled) {
+        mailbox_.clear();
+        return;
+    }
+    auto next = mailbox_.take();
+    if (next == nullptr)
+        return;
+    ++generation_;
+    for (std::size_t i = 0; i < next->sockets.size(); ++i)
+        watch_socket(*next->sockets[i].socket, static_cast<std::uint32_t>(i));
+    for (std::size_t i = 0; i < next->tunnels.size(); ++i)
+        watch_tunnel(*next->tunnels[i].tunnel, i);
+    const auto previous = std::exchange(state_, std::move(next));
+    for (const auto &entry : state_->connections)
+        apply(*entry);
+    release(*previous);
+}
+
+void Worker::watch_socket(UdpSocket &socket, std::uint32_t index)
+{
+    if (socket.generation == 0) {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.ptr = &socket;
+        epoll_ctl(sockets_.get(), EPOLL_CTL_ADD, socket.fd(), &event);
+    }
+    socket.index = index;
+    socket.generation = generation_;
+}
+
+void Worker::watch_tunnel(Tunnel &tunnel, std::size_t index)
+{
+    tunnel.index = index;
+    tunnel.generation = generation_;
+    if (tunnel.readable)
+        return;
+    auto readable =
+        loop_.watch(tunnel.tun.fd(), EPOLLIN, [this, &tunnel](std::uint32_t events) { on_tunnel(tunnel, events); });
+    auto retry = loop_.make_timer([this, &tunnel] { on_retry(tunnel); });
+    tunnel.readable.emplace(std::move(readable.value()));
+    tunnel.retry.emplace(std::move(retry.value()));
+}
+
+void Worker::apply(const ConnectionEntry &entry)
+{
+    Connection &connection = *entry.connection;
+    connection.generation = generation_;
+    if (connection.entry == &entry)
+        return;
+    if (!connection.timer)
+        connection.timer.emplace(loop_.make_timer([this, &connection] { on_connection_deadline(connection); }).value());
+    receiver_.apply(*state_, entry, sys::now());
+    connection.publish_reorder_counters();
+    set_timer(connection);
+}
+
+// Lets go of what the previous state had and the present one has not.
+void Worker::release(const ForwardingState &previous)
+{
+    for (const SocketEntry &entry : previous.sockets)
+        if (entry.socket->generation != generation_)
+            epoll_ctl(sockets_.get(), EPOLL_CTL_DEL, entry.socket->fd(), nullptr);
+    for (const TunnelEntry &entry : previous.tunnels)
+        if (entry.tunnel->generation != generation_) {
+            entry.tunnel->readable.reset();
+            entry.tunnel->retry.reset();
+        }
+    for (const auto &entry : previous.connections)
+        if (entry->connection->generation != generation_) {
+            entry->connection->timer.reset();
+            entry->connection->entry = nullptr;
+        }
+}
+
+} // namespace mpt::plane

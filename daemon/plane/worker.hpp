@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/plane/event_queue.hpp"
+#include "daemon/plane/forwarding_state.hpp"
+#include "daemon/plane/mailbox.hpp"
+#include "daemon/plane/receiver.hpp"
+#include "daemon/sys/event_loop.hpp"
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace mpt::plane {
+
+struct Tunnel;
+
+// One thread of the data plane, with its own event loop. Everything of a connection (numbering, sending, ordering,
+// liveness) is done by one worker.
+class Worker {
+public:
+    // Starts the thread. `control` is signalled when there are events or the worker has failed.
+    static base::Result<std::unique_ptr<Worker>> start(const Wakeup &control);
+
+    Worker(const Worker &) = delete;
+    Worker &operator=(const Worker &) = delete;
+    // Ends the thread.
+    ~Worker();
+
+    // Gives the worker all that it is to do from now on.
+    void post(std::unique_ptr<const ForwardingState> state) noexcept { mailbox_.post(std::move(state)); }
+    EventQueue &events() noexcept { return events_; }
+    // True if the thread has ended by itself, because of an error that it could not survive.
+    bool failed() const noexcept { return failed_; }
+
+private:
+    Worker(const Wakeup &control, Wakeup mailbox, Wakeup stop, sys::EventLoop loop, sys::FileDescriptor sockets);
+
+    base::Result<void> prepare();
+    void run();
+
+    bool receive();
+    void on_tunnel(Tunnel &tunnel, std::uint32_t events);
+    void on_retry(Tunnel &tunnel);
+    void on_connection_deadline(Connection &connection);
+    void set_timer(Connection &connection);
+
+    void adopt();
+    void watch_socket(UdpSocket &socket, std::uint32_t index);
+    void watch_tunnel(Tunnel &tunnel, std::size_t index);
+    void apply(const ConnectionEntry &entry);
+    void release(const ForwardingState &previous);
+
+    const Wakeup &control_;
+    EventQueue events_;
+    Mailbox mailbox_;
+    Wakeup stop_;
+    sys::EventLoop loop_;
+    sys::FileDescriptor sockets_; // epoll(7) of all path sockets
+    sys::EventSource mailbox_source_;
+    sys::EventSource stop_source_;
+    sys::EventSource sockets_source_;
+
+    std::unique_ptr<const ForwardingState> state_;
+    std::uint64_t generation_ = 0; // of state_
+    Receiver receiver_;
+    std::atomic<bool> failed_{false};
+    std::thread thread_;
+};
+
+} // namespace mpt::plane

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/address.hpp"
+#include "daemon/base/result.hpp"
+#include "daemon/config/interface.hpp"
+#include "daemon/core/parameters.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+// What the use cases need from the rest of the daemon. The program puts in what does it; tests put in their own.
+namespace mpt::service {
+
+// Where the configuration files are.
+class ConfigDirectory {
+public:
+    virtual ~ConfigDirectory() = default;
+
+    // The text of interface.conf.
+    virtual base::Result<std::string> read_interface() = 0;
+    // Names of the connection files (*.conf), without path, sorted.
+    virtual base::Result<std::vector<std::string>> list_connections() = 0;
+    virtual base::Result<std::string> read_connection(const std::string &file) = 0;
+};
+
+// The kernel's network state.
+class Network {
+public:
+    virtual ~Network() = default;
+
+    // Gives a tunnel interface that is there its addresses, MTU and queue length, and sets it up.
+    virtual base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) = 0;
+    // Routes packets to the peer's tunnel address into the tunnel, with the own tunnel address as their source.
+    virtual base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
+                                              const base::Address &remote) = 0;
+
+    virtual bool interface_exists(const std::string &interface) = 0;
+    // Up, with carrier.
+    virtual bool interface_ready(const std::string &interface) = 0;
+    virtual bool has_address(const std::string &interface, const base::Address &address) = 0;
+    // The first address of a version that is no link-local one.
+    virtual std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) = 0;
+};
+
+// The packets. Changes take effect with commit().
+class DataPlane {
+public:
+    virtual ~DataPlane() = default;
+
+    virtual base::Result<void> add_tunnel(const std::string &name) = 0;
+    // Adds a connection or changes the one of that name.
+    virtual void set_connection(const core::ConnectionParameters &parameters) = 0;
+    // Opens the sockets of a path whose interface is ready and has its address, and says whether that changed anything:
+    // sockets that are open stay. kAddressInUse if another program has the port.
+    virtual base::Result<bool> open_path(const std::string &connection, std::size_t path) = 0;
+    // Closes the sockets of a path whose interface is not ready or does not have its address, and says whether that
+    // changed anything.
+    virtual bool close_path(const std::string &connection, std::size_t path, bool interface_ready,
+                            bool address_present) = 0;
+    virtual base::Result<void> commit() = 0;
+};
+
+} // namespace mpt::service

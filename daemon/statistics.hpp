@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/plane/plane.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace mpt {
+
+// All counters, one line for each tunnel, connection, path and socket, as "statistics tunnel=tun0 key=value ...", and
+// "statistics end".
+std::string statistics(const plane::Plane &plane);
+
+// Tells what was dropped since it was asked last.
+class DropReport {
+public:
+    // One line for each tunnel, connection, path or socket that dropped something.
+    std::vector<std::string> update(const plane::Plane &plane);
+
+private:
+    std::map<std::string, std::uint64_t> last_; // by what and reason
+};
+
+} // namespace mpt

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/send_batch.hpp"
+
+#include "tests/unit/plane/loopback.hpp"
+
+#include <array>
+#include <cstring>
+#include <list>
+#include <memory>
+#include <poll.h>
+#include <string>
+
+namespace mpt::plane {
+namespace {
+
+base::Endpoint endpoint(const char *address, std::uint16_t port)
+{
+    return {base::Address::parse(address).value(), port};
+}
+
+// An ordinary UDP socket of another program.
+class Peer {
+public:
+    explicit Peer(const base::Endpoint &local) : fd_(socket(AF_INET, SOCK_DGRAM, 0))
+    {
+        const int size = 4 << 20;
+        setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+        const sys::SocketAddress address(local, 0);
+        EXPECT_EQ(bind(fd_.get(), &address.any, address.length), 0);
+    }
+
+    // The next datagram; "" if none comes within 10 s.
+    std::string receive()
+    {
+        pollfd ready{fd_.get(), POLLIN, 0};
+        std::array<char, 70000> buffer;
+        if (poll(&ready, 1, 10000) != 1)
+            return "";
+        const ssize_t size = recv(fd_.get(), buffer.data(), buffer.size(), 0);
+        return size < 0 ? "" : std::string(buffer.data(), static_cast<std::size_t>(size));
+    }
+
+private:
+    sys::FileDescriptor fd_;
+};
+
+class SendBatchTest : public LoopbackTest {
+protected:
+    void SetUp() override
+    {
+        LoopbackTest::SetUp();
+        if (IsSkipped() || HasFatalFailure())
+            return;
+        peer.emplace(endpoint("10.7.0.2", 5000));
+        socket = UdpSocket::connect(endpoint("10.7.0.1", 4000), "lo", endpoint("10.7.0.2", 5000)).value();
+        path.socket = socket.get();
+        batch->start(path);
+    }
+
+    // Queues datagrams of these sizes, each with a header of 8 octets and contents of its own.
+    void add(std::initializer_list<std::size_t> sizes)
+    {
+        for (const std::size_t size : sizes) {
+            std::string text(size, '\0');
+            for (std::size_t i = 0; i < size; ++i)
+                text[i] = static_cast<char>(texts.size() + i);
+            texts.push_back(text);
+            const base::ConstOctets octets = std::as_bytes(std::span(texts.back()));
+            batch->add(octets.first(8), octets.subspan(8));
+        }
+    }
+
+    void expect_all_received()
+    {
+        for (const std::string &text : texts)
+            ASSERT_EQ(peer->receive(), text);
+    }
+
+    std::optional<Peer> peer;
+    std::shared_ptr<UdpSocket> socket;
+    Path path;
+    std::unique_ptr<SendBatch> batch = std::make_unique<SendBatch>();
+    std::list<std::string> texts;
+};
+
+TEST_F(SendBatchTest, DatagramsArriveAsTheyWereWhateverTheirSizes)
+{
+    add({100, 100, 100, 60, 100, 100, 8, 1400, 1400, 1400, 1400, 1399, 1398, 20, 20, 1400});
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    expect_all_received();
+    EXPECT_EQ(path.counters.packets_out.get(), 16U);
+    // Inner octets: all but the GRE header of 8 octets each.
+    EXPECT_EQ(path.counters.octets_out.get(), 5 * 92U + 52 + 0 + 5 * 1392 + 1391 + 1390 + 2 * 12);
+}
+
+TEST_F(SendBatchTest, MoreThanTheKernelTakesAtOnceIsSentInParts)
+{
+    for (int i = 0; i < 300; ++i)
+        add({1000});
+    EXPECT_FALSE(batch->full());
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    expect_all_received();
+}
+
+TEST_F(SendBatchTest, ItIsFullBeforeItOverflows)
+{
+    int count = 0;
+    for (; !batch->full(); ++count)
+        add({8U + static_cast<std::size_t>(count % 2)}); // each larger one begins a message of its own
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    expect_all_received();
+    EXPECT_EQ(path.counters.packets_out.get(), static_cast<std::uint64_t>(count));
+}
+
+TEST_F(SendBatchTest, WhatTheKernelDoesNotSplitIsSentOneByOne)
+{
+    add({3000, 3000, 3000, 500}); // larger than the MTU: each goes out in fragments
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    expect_all_received();
+    EXPECT_EQ(path.counters.packets_out.get(), 4U);
+    EXPECT_LT(socket->largest_segment(), 3000U); // not tried again
+    EXPECT_GE(socket->largest_segment(), 1400U); // but smaller ones are
+}
+
+TEST_F(SendBatchTest, WithoutSegmentationOffloadItSendsEachDatagram)
+{
+    socket->refuse_segments(0);
+    add({100, 100, 100, 60});
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    expect_all_received();
+}
+
+TEST_F(SendBatchTest, WhatCannotBeSentIsCountedAndTheRestGoesOn)
+{
+    add({100});
+    ASSERT_EQ(std::system("ip link set lo down"), 0);
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    EXPECT_EQ(path.counters.packets_out.get(), 0U);
+    std::uint64_t errors = 0;
+    path.counters.drops.visit([&](std::string_view reason, std::uint64_t count) {
+        if (reason == "send error")
+            errors = count;
+    });
+    EXPECT_EQ(errors, 1U);
+}
+
+TEST_F(SendBatchTest, AFullSendBufferBlocksUntilTheRestIsDropped)
+{
+    // A slow link holds back what a socket with a small send buffer may have on its way.
+    ASSERT_EQ(std::system("tc qdisc add dev lo root tbf rate 8kbit burst 1600 limit 10mb"), 0);
+    const int small = 1;
+    setsockopt(socket->fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    for (int i = 0; i < 64; ++i)
+        add({1000});
+    socket->refuse_segments(0);
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kBlocked);
+    const std::uint64_t sent = path.counters.packets_out.get();
+    EXPECT_LT(sent, 64U);
+    batch->drop_rest();
+    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    std::uint64_t dropped = 0;
+    path.counters.drops.visit([&](std::string_view reason, std::uint64_t count) {
+        if (reason == "send buffer")
+            dropped = count;
+    });
+    EXPECT_EQ(sent + dropped, 64U);
+}
+
+} // namespace
+} // namespace mpt::plane
