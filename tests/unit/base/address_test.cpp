@@ -3,10 +3,8 @@
 
 #include <gtest/gtest.h>
 
-namespace mpt::base
-{
-namespace
-{
+namespace mpt::base {
+namespace {
 
 Address address(std::string_view text)
 {

@@ -5,10 +5,8 @@
 #include <array>
 #include <gtest/gtest.h>
 
-namespace mpt::base
-{
-namespace
-{
+namespace mpt::base {
+namespace {
 
 TEST(Reader, ReadsNetworkOrderAndStopsAtTheEnd)
 {
