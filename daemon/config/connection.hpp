@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/address.hpp"
+#include "daemon/base/result.hpp"
+#include "daemon/base/time.hpp"
+#include "daemon/config/problem.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mpt::config {
+
+inline constexpr unsigned kMaxPaths = 20;
+inline constexpr unsigned kMaxNetworks = 20;
+inline constexpr unsigned kMaxWeight = 10000;
+inline constexpr unsigned kMaxReorderWindow = 10000;
+inline constexpr unsigned kMaxBufferDelay = 10000;     // ms; the guide names no bound, its samples have 200 and 300
+inline constexpr unsigned kMaxKeepalive = 3600;        // seconds
+inline constexpr unsigned kMaxDead = 24 * 3600;        // seconds
+inline constexpr unsigned kMinMilliseconds = 10;       // of keepalive_msec and dead_msec
+inline constexpr std::size_t kMaxConnectionName = 127; // octets
+inline constexpr std::size_t kKeyDigits = 64;          // of an auth_key in use
+inline constexpr std::size_t kMaxKeyText = 128;        // of one that is not used
+
+// How control messages are authenticated (guide Table 3).
+enum class AuthType : std::uint8_t { kNone = 0, kRandom = 1, kSha256 = 2 };
+inline constexpr AuthType kLastAuthType = AuthType::kSha256;
+
+// Members are named after the keys of the files.
+
+// A section [path_N] (guide 2.6.3.2); N is the index in ConnectionConfig::paths. All its addresses are of ip_ver.
+struct PathConfig {
+    std::string interface_name;
+    base::IpVersion ip_ver = base::IpVersion::kV4;
+    // Unspecified (0.0.0.0 or ::): to be found automatically. private_ipaddr is public_ipaddr where the file has none.
+    base::Address private_ipaddr;
+    base::Address public_ipaddr;
+    base::Address gateway_ipaddr; // the path's own or its remote address: directly connected
+    std::optional<base::Address> remote_ipaddr;
+    base::Duration keepalive{0}; // keepalive_time or keepalive_msec; 0: none are sent and none are waited for
+    base::Duration dead{0};      // dead_time or dead_msec; 3 x keepalive where the file has none
+    std::uint16_t weight_out = 1;
+    std::uint16_t weight_in = 1;
+    bool cmd_default = false;
+    std::uint8_t status = 0; // at start: 0 usable, 128 down until the first keepalive
+
+    friend bool operator==(const PathConfig &, const PathConfig &) = default;
+};
+
+// A section [net_N] (guide 2.6.3.3); no host bits are set.
+struct NetworkConfig {
+    base::IpVersion ip_ver = base::IpVersion::kV4;
+    base::Prefix src_addr;
+    base::Prefix dst_addr;
+
+    friend bool operator==(const NetworkConfig &, const NetworkConfig &) = default;
+};
+
+// In which line a file has a key, for problems that only a comparison of files can find.
+class KeyLines {
+public:
+    void set(std::string_view section, std::string_view key, unsigned line);
+    // 0 if it is not there; `section` as in "connection" or "path_1".
+    unsigned line(std::string_view section, std::string_view key) const;
+
+    // Where a value stands is no part of the configuration: two that say the same are equal.
+    friend bool operator==(const KeyLines &, const KeyLines &) { return true; }
+
+private:
+    std::map<std::string, unsigned, std::less<>> lines_;
+};
+
+// A connection file (guide 2.6.3) or conf.template (guide 4.7).
+struct ConnectionConfig {
+    std::string file; // its name, which is the identity of a connection for reload
+    KeyLines lines;
+
+    std::string name;
+    std::uint8_t permission = 0; // guide Table 2: 1 is SEND, 2 is RECEIVE
+    base::IpVersion ip_ver = base::IpVersion::kV4;
+    base::Address ip_local;
+    std::uint16_t local_port = 0;
+    std::optional<std::uint16_t>
+        local_cmd_port; // written by the deployed release, cmdport_local of interface.conf counts
+    std::optional<base::Address> ip_remote;
+    std::optional<std::uint16_t> remote_port;
+    std::optional<std::uint16_t> remote_cmd_port;
+    std::uint8_t status = 0;          // kept and shown; it stops no traffic
+    std::uint16_t reorder_window = 0; // packets; 0: never wait for a missing one
+    std::chrono::milliseconds max_buffdelay_msec{100};
+    AuthType auth_type = AuthType::kNone;
+    std::string auth_key; // as written; empty or "0": none
+    std::vector<PathConfig> paths;
+    std::vector<NetworkConfig> networks;
+
+    bool has_key() const { return !auth_key.empty() && auth_key != "0"; }
+
+    // False if something is missing that only the peer knows (ip_remote, remote_port, remote_cmd_port, the
+    // remote_ipaddr of a path): the connection waits for `mpt create`, which needs one remote_ipaddr at least
+    // (guide 4.7).
+    bool is_complete() const;
+
+    friend bool operator==(const ConnectionConfig &, const ConnectionConfig &) = default;
+};
+
+// Reads a connection file; `file` is its name and what its problems call it. What only the peer knows may be missing,
+// with a warning that says so.
+Parsed<ConnectionConfig> parse_connection(std::string_view file, std::string_view text);
+
+// Reads conf.template. What it says about a peer is ignored with a warning; weight_out may be missing.
+Parsed<ConnectionConfig> parse_template(std::string_view file, std::string_view text);
+
+// A clean file that reads as `config`, with keys, order and layout of the deployed release.
+std::string serialise(const ConnectionConfig &config);
+
+// `text`, changed to read as `config`: see edit() in interface.hpp. Not for conf.template.
+base::Result<std::string> edit(std::string_view text, const ConnectionConfig &config);
+
+} // namespace mpt::config
