@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace mpt::core
-{
+namespace mpt::core {
 
 // The status of a path as the configuration files and the deployed protocol number it (guide 2.6.3.2, status).
 enum class PathStatus : std::uint8_t {
@@ -42,6 +41,7 @@ struct NetworkParameters {
 struct ConnectionParameters {
     std::string name;
     std::string tunnel;  // name of the tunnel interface
+    std::size_t mtu = 0; // of the tunnel, octets
     base::Address local; // tunnel addresses, of one IP version
     base::Address remote;
     std::uint16_t reorder_window = 0; // packets, 0-10000; 0: never wait for a missing one

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/sequence.hpp"
+#include "daemon/base/time.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+
+namespace mpt::core {
+
+// What the reorder buffer remembers of a path: its last numbers, how it delivers, how far it reorders within itself.
+// Two times are told: `now`, and `busy`, which stands still while nothing arrives on any path.
+class ReorderPath {
+public:
+    // A new stream begins: of its numbers none is known, and any path may deliver one next.
+    void begin(base::Instant busy, base::Duration max_delay) noexcept
+    {
+        count_ = 0;
+        step_ = 1;
+        confirmed_ = false;
+        busy_ = busy;
+        patience_ = max_delay;
+    }
+
+    // It may deliver at any moment.
+    void expect(base::Instant busy, base::Duration max_delay) noexcept
+    {
+        out_ = false;
+        busy_ = busy;
+        patience_ = max_delay;
+    }
+
+    // It is not waited for until it delivers.
+    void forget() noexcept
+    {
+        out_ = true;
+        count_ = 0;
+        confirmed_ = false;
+    }
+
+    // It delivered a number that belongs to the stream.
+    void arrived(base::Instant now, base::Instant busy, std::uint32_t sequence) noexcept
+    {
+        confirmed_ = true;
+        last_ = now;
+        touch(busy);
+        insert(sequence);
+    }
+
+    // It delivered a number that had been given up: it was not waited for long enough.
+    void arrived_late(base::Instant busy, base::Duration max_delay, std::uint32_t sequence) noexcept
+    {
+        touch(busy);
+        patience_ = max_delay;
+        insert(sequence);
+    }
+
+    // Others had to wait so long for what it delivered.
+    void lagged(base::Duration lag) noexcept { patience_ = std::max(patience_, lag); }
+
+    // Whether a missing number may still come by this path: it delivered within a few of its usual gaps.
+    bool active(base::Instant busy, base::Duration max_delay) const noexcept
+    {
+        return !out_ && busy - busy_ <= tolerance(max_delay);
+    }
+
+    // Whether it confirms the present stream: it delivered a number of it within a few of its usual gaps.
+    bool confirms(base::Instant now, base::Duration max_delay) const noexcept
+    {
+        return confirmed_ && now - last_ <= tolerance(max_delay);
+    }
+
+    // Numbers below this one it would have delivered by now: it has delivered d higher ones, where d is more than it
+    // has been seen to reorder by. Nothing as long as it has not delivered d.
+    std::optional<std::uint32_t> frontier() const noexcept
+    {
+        if (count_ < reordering_)
+            return std::nullopt;
+        return highest_[(end_ - reordering_) % kKept];
+    }
+
+    // About the number that it will deliver next, rather too high than too low.
+    std::uint32_t next_about() const noexcept { return highest_[(end_ - 1) % kKept] + 2 * step_; }
+
+private:
+    static constexpr std::uint32_t kKept = 64; // the highest numbers delivered; also the highest d
+    static constexpr std::uint32_t kLeastReordering = 3;
+    static constexpr std::uint32_t kReorderingDecay = 256; // packets without need for d, after which it is one less
+    static constexpr int kGaps = 3;                        // "a few" usual gaps
+    static constexpr int kLeastTolerance = 8;              // part of max_delay: less is noise of the reading loop
+
+    base::Duration tolerance(base::Duration max_delay) const noexcept
+    {
+        return std::clamp(kGaps * patience_, max_delay / kLeastTolerance, max_delay);
+    }
+
+    // Keeps the usual gap: the longest one lately, since too long costs a delay now and then, too short costs packets.
+    void touch(base::Instant busy) noexcept
+    {
+        out_ = false;
+        if (busy == busy_)
+            return;
+        patience_ = std::max(busy - busy_, patience_ - patience_ / 1024);
+        busy_ = busy;
+    }
+
+    // Into the sorted ring of the highest numbers, from the top.
+    void insert(std::uint32_t sequence) noexcept
+    {
+        std::uint32_t higher = 0;
+        while (higher < count_ && base::sequence_before(sequence, highest_[(end_ - 1 - higher) % kKept]))
+            ++higher;
+        if (higher == kKept || (higher < count_ && highest_[(end_ - 1 - higher) % kKept] == sequence))
+            return;
+        if (higher == 0 && count_ != 0) {
+            const std::uint32_t step = sequence - highest_[(end_ - 1) % kKept];
+            step_ = std::max(step, step_ - step_ / 16);
+        }
+        for (std::uint32_t i = 0; i < higher; ++i)
+            highest_[(end_ - i) % kKept] = highest_[(end_ - 1 - i) % kKept];
+        highest_[(end_ - higher) % kKept] = sequence;
+        ++end_;
+        count_ = std::min(count_ + 1, kKept);
+        seen_ = std::max(seen_, higher + 1);
+        if (seen_ > reordering_)
+            reordering_ = std::min(seen_, 2 * reordering_);
+        if (++since_decay_ == kReorderingDecay) {
+            if (seen_ < reordering_)
+                reordering_ = std::max(reordering_ - 1, kLeastReordering);
+            since_decay_ = 0;
+            seen_ = 0;
+        }
+    }
+
+    bool out_ = false;           // forgotten
+    bool confirmed_ = false;     // last_ is set
+    base::Instant last_;         // of its last number that belonged to the stream
+    base::Instant busy_;         // of its last packet
+    base::Duration patience_{0}; // its longest gap or lag lately
+    std::uint32_t step_ = 1;     // the largest distance lately between numbers that followed each other
+    std::uint32_t reordering_ = kLeastReordering; // d
+    std::uint32_t seen_ = 0;                      // the largest d that would have been needed since the last decay
+    std::uint32_t since_decay_ = 0;
+    std::uint32_t count_ = 0;
+    std::uint32_t end_ = 0; // behind the highest
+    std::array<std::uint32_t, kKept> highest_{};
+};
+
+} // namespace mpt::core
