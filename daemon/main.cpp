@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // mptd: puts the layers together and runs the control thread.
 #include "daemon/adapters.hpp"
+#include "daemon/link_watch.hpp"
 #include "daemon/service/manager.hpp"
 #include "daemon/statistics.hpp"
 #include "daemon/sys/clock.hpp"
@@ -203,6 +204,9 @@ base::Result<void> run(const std::string &directory)
         return base::Failure(monitor.error());
     if (!plane)
         return base::Failure(plane.error());
+    const auto links = LinkWatch::start(**plane);
+    if (!links)
+        return base::Failure(links.error());
     KernelNetwork network(*requests, *monitor);
     WorkerPlane data_plane(**plane);
     service::Manager manager(std::move(*interface), files, network, data_plane);

@@ -70,7 +70,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
         } else {
             note(i, path.liveness->reconfigure(now, liveness), now, events);
         }
-        note(i, path.liveness->set_interface(now, link.interface_up), now, events);
+        note(i, path.liveness->set_interface(now, link.interface_up && *link.interface_ready), now, events);
         note(i, path.liveness->set_address(now, link.address_present), now, events);
         note(i, path.liveness->set_socket(now, link.socket_works), now, events);
     }
@@ -90,6 +90,15 @@ void Connection::on_data(std::uint32_t path, base::Instant now, EventQueue &even
         note(path, change, now, events);
         update_usable(now);
     }
+}
+
+void Connection::on_link_change(base::Instant now, EventQueue &events)
+{
+    for (std::uint32_t i = 0; i < entry->links.size(); ++i) {
+        const PathLink &link = entry->links[i];
+        note(i, paths[i].liveness->set_interface(now, link.interface_up && *link.interface_ready), now, events);
+    }
+    update_usable(now);
 }
 
 void Connection::on_path_deadline(base::Instant now, EventQueue &events)

@@ -61,6 +61,8 @@ public:
     // A keepalive of the peer has come by the path, or a data packet.
     void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
     void on_data(std::uint32_t path, base::Instant now, EventQueue &events);
+    // The flag of some interface has changed.
+    void on_link_change(base::Instant now, EventQueue &events);
     // Does what is due for the paths: sends keepalives, finds paths dead, lets held-back ones go.
     void on_path_deadline(base::Instant now, EventQueue &events);
     // When on_path_deadline() or the reorder buffer wants to be called.
@@ -74,6 +76,8 @@ public:
     std::uint32_t next_sequence = 0; // a sender without saved state starts at 0
     std::array<Path, core::kMaxPaths> paths;
     const ConnectionEntry *entry = nullptr;
+
+    std::optional<base::Instant> refused; // when the sender of a packet was last told that no path is left
 
     // For the worker: calls back at deadline().
     std::optional<sys::Timer> timer;

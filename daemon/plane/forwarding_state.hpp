@@ -3,6 +3,7 @@
 
 #include "daemon/core/forwarding_table.hpp"
 #include "daemon/core/parameters.hpp"
+#include "daemon/plane/link_flags.hpp"
 #include "daemon/plane/tun.hpp"
 #include "daemon/plane/udp_socket.hpp"
 
@@ -24,7 +25,8 @@ struct PathLink {
     std::shared_ptr<UdpSocket> listening; // null: the path waits for its interface or address
     std::shared_ptr<UdpSocket> connected; // null: datagrams leave by the listening socket
     sys::SocketAddress remote;
-    bool interface_up = false;    // there, up and with carrier
+    LinkFlag interface_ready;     // what the watch over the links says, at once
+    bool interface_up = false;    // what the control thread says: there, up and with carrier
     bool address_present = false; // the interface has the path's local address
     bool socket_works = true;     // false: the sockets could not be made
 };

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <net/if.h>
 #include <utility>
 
 namespace mpt::plane {
@@ -60,7 +61,11 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
     const ConnectionEntry *previous = record.next ? record.next.get() : record.current.get();
     auto next = std::make_shared<ConnectionEntry>();
     next->parameters = parameters;
-    next->links.resize(parameters.paths.size());
+    for (const core::PathParameters &path : parameters.paths) {
+        PathLink link;
+        link.interface_ready = link_flags_.flag(path.interface);
+        next->links.push_back(std::move(link));
+    }
     if (previous == nullptr) {
         next->connection = std::make_shared<Connection>(next_id_++, parameters);
     } else {
@@ -101,13 +106,20 @@ base::Result<bool> Plane::open_path(const std::string &connection, std::size_t p
     const ConnectionEntry *present = find(connection);
     if (present == nullptr || path >= present->links.size())
         return base::fail(base::ErrorCode::kNotFound, fmt::format("there is no path {} of {}", path, connection));
-    if (present->links[path].connected)
+    const core::PathParameters &parameters = present->parameters.paths[path];
+    // An interface that was removed and made again is another one.
+    const auto &bound = present->links[path].listening;
+    const bool stale = bound && bound->scope() != if_nametoindex(parameters.interface.c_str());
+    if (present->links[path].connected && !stale)
         return false;
     ConnectionEntry &entry = edit(connection);
     PathLink &link = entry.links[path];
+    if (stale) {
+        link.listening.reset();
+        link.connected.reset();
+    }
     link.interface_up = true;
     link.address_present = true;
-    const core::PathParameters &parameters = entry.parameters.paths[path];
     if (!link.listening) {
         auto socket = listen(parameters.local, parameters.interface, tunnels_.at(entry.parameters.tunnel).worker);
         link.socket_works = socket.has_value();
@@ -131,6 +143,7 @@ bool Plane::close_path(const std::string &connection, std::size_t path, bool int
     if (!before.listening && before.interface_up == interface_up && before.address_present == address_present)
         return false;
     PathLink link;
+    link.interface_ready = before.interface_ready;
     link.interface_up = interface_up;
     link.address_present = address_present;
     edit(connection).links[path] = std::move(link);
@@ -141,7 +154,7 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
                                                        std::size_t worker)
 {
     ListenRecord &record = listening_[{local, interface}];
-    if (auto socket = record.socket.lock()) {
+    if (auto socket = record.socket.lock(); socket && socket->scope() == if_nametoindex(interface.c_str())) {
         if (record.worker != worker)
             return base::fail(
                 base::ErrorCode::kAddressInUse,
@@ -154,6 +167,13 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
     if (socket)
         record = {*socket, worker};
     return socket;
+}
+
+void Plane::set_interface_ready(const std::string &interface, bool ready)
+{
+    if (link_flags_.set(interface, ready))
+        for (const auto &worker : workers_)
+            worker->look_at_links();
 }
 
 base::Result<void> Plane::commit()

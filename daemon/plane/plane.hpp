@@ -16,7 +16,7 @@
 namespace mpt::plane {
 
 // The control thread's side of the data plane: owns tun devices, sockets and workers. Changes are gathered, and take
-// effect together with commit(). For one thread.
+// effect together with commit(). For one thread, but for set_interface_ready().
 class Plane {
 public:
     // Starts `workers` threads (1-64).
@@ -37,6 +37,10 @@ public:
     base::Result<bool> open_path(const std::string &connection, std::size_t path);
     // Closes the sockets of a path whose interface is not up or does not have the address; false if that is so already.
     bool close_path(const std::string &connection, std::size_t path, bool interface_up, bool address_present);
+
+    // Whether an interface can carry packets now. From any thread: a path stops using one that cannot at once, whatever
+    // the control thread is busy with.
+    void set_interface_ready(const std::string &interface, bool ready);
 
     // Gives the workers what has changed. kAlreadyExists if two connections claim the same packets; then nothing
     // changes.
@@ -77,6 +81,7 @@ private:
     void add_sockets(ForwardingState &state) const;
 
     Wakeup wakeup_;
+    LinkFlags link_flags_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::map<std::string, TunnelRecord> tunnels_;
     std::map<std::string, ConnectionRecord> connections_;

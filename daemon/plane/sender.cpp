@@ -3,6 +3,7 @@
 
 #include "daemon/plane/tunnel.hpp"
 #include "daemon/proto/gre.hpp"
+#include "daemon/proto/icmp.hpp"
 #include "daemon/proto/inner.hpp"
 
 namespace mpt::plane {
@@ -19,6 +20,9 @@ constexpr std::size_t kMaxBatches = 64;
 // How long a tunnel may stand still for a path that takes nothing: longer than one packet takes on a path of
 // 256 kbit/s, and too short for anybody on the other paths to hang up.
 constexpr base::Duration kStallLimit = std::chrono::milliseconds(100);
+
+// Between two ICMP errors of a connection (RFC 1812 section 4.3.2.8 asks for a limit).
+constexpr base::Duration kRefusalInterval = std::chrono::seconds(1);
 
 } // namespace
 
@@ -38,12 +42,12 @@ void Sender::run(const ForwardingState &state, const TunnelEntry &tunnel, base::
         if (size <= 0)
             break; // nothing waits, or the interface is down
         used += static_cast<std::size_t>(size);
-        forward(state, tunnel, room.first(static_cast<std::size_t>(size)));
+        forward(state, tunnel, room.first(static_cast<std::size_t>(size)), now);
     }
     flush(now);
 }
 
-void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, base::Octets read)
+void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, base::Octets read, base::Instant now)
 {
     DropCounters &drops = tunnel.tunnel->drops;
     if (read.size() <= proto::kOffloadHeaderSize) {
@@ -66,27 +70,47 @@ void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, ba
         return;
     }
     Connection &connection = *state.connections[*found]->connection;
-    if (offload.gso_type != proto::OffloadHeader::kGsoNone) {
-        if (const auto super = proto::SuperPacket::parse(offload, packet))
-            send_super_packet(connection, *version, *super);
-        else
-            drops.add(Drop::kMalformed);
-    } else if (proto::complete_checksum(offload, packet)) {
-        send_packet(connection, *version, packet);
-    } else {
-        drops.add(Drop::kMalformed);
+    std::optional<proto::SuperPacket> super;
+    bool whole = false;
+    if (offload.gso_type == proto::OffloadHeader::kGsoNone) {
+        whole = proto::complete_checksum(offload, packet);
+    } else if (auto parsed = proto::SuperPacket::parse(offload, packet)) {
+        super = *parsed;
+        whole = true;
     }
+    if (!whole) {
+        drops.add(Drop::kMalformed);
+    } else if (!connection.scheduler.any_usable()) {
+        connection.drops.add(Drop::kNoPath, super ? super->count() : 1);
+        refuse(*tunnel.tunnel, connection, packet, now);
+    } else if (super) {
+        send_super_packet(connection, *version, *super);
+    } else {
+        send_packet(connection, *version, packet);
+    }
+}
+
+void Sender::refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets packet, base::Instant now)
+{
+    if (connection.refused && now - *connection.refused < kRefusalInterval)
+        return;
+    // The peer's tunnel address speaks: the kernel takes no packet from the tunnel that claims to come from itself.
+    const base::Address &remote = connection.entry->parameters.remote;
+    if (remote.version() != (proto::version_nibble(packet) == 4 ? base::IpVersion::kV4 : base::IpVersion::kV6))
+        return;
+    std::array<std::byte, proto::kMaxIcmpError> octets;
+    const base::ConstOctets error = proto::write_unreachable(packet, remote, octets);
+    if (error.empty())
+        return;
+    connection.refused = now;
+    tunnel.writer.write(error);
+    tunnel.writer.flush();
 }
 
 void Sender::send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet)
 {
     for (std::size_t i = 0; i < packet.count(); ++i) {
-        const auto number = connection.scheduler.next();
-        if (!number) {
-            connection.drops.add(Drop::kNoPath, packet.count() - i);
-            return;
-        }
-        SendBatch &batch = prepare(connection.paths[*number]);
+        SendBatch &batch = prepare(next_path(connection));
         const base::Octets header = start_header(connection, version);
         packet.write_headers(i, header.subspan(proto::kGreSequencedSize));
         queue(batch, proto::kGreSequencedSize + packet.header_size(), packet.payload(i));
@@ -95,14 +119,14 @@ void Sender::send_super_packet(Connection &connection, base::IpVersion version, 
 
 void Sender::send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet)
 {
-    const auto number = connection.scheduler.next();
-    if (!number) {
-        connection.drops.add(Drop::kNoPath);
-        return;
-    }
-    SendBatch &batch = prepare(connection.paths[*number]);
+    SendBatch &batch = prepare(next_path(connection));
     start_header(connection, version);
     queue(batch, proto::kGreSequencedSize, packet);
+}
+
+Path &Sender::next_path(Connection &connection)
+{
+    return connection.paths[*connection.scheduler.next()]; // there is one: forward() has asked
 }
 
 base::Octets Sender::start_header(Connection &connection, base::IpVersion version)

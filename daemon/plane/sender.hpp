@@ -29,12 +29,15 @@ public:
     void retry(base::Instant now);
 
 private:
-    void forward(const ForwardingState &state, const TunnelEntry &tunnel, base::Octets read);
+    void forward(const ForwardingState &state, const TunnelEntry &tunnel, base::Octets read, base::Instant now);
     void send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet);
     void send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet);
+    // Tells the sender of a packet that no path is left, once in a while.
+    void refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets packet, base::Instant now);
     // Writes a GRE header with the connection's next number at the end of the header arena; returns it and the room
     // behind it.
     base::Octets start_header(Connection &connection, base::IpVersion version);
+    static Path &next_path(Connection &connection);
     // The batch of a path, with room for one more datagram in it and for its header in the arena.
     SendBatch &prepare(Path &path);
     // Queues a datagram whose header was written at the end of the header arena.

@@ -23,6 +23,23 @@ constexpr const char *kDevice = "/dev/net/tun";
 constexpr unsigned kTunUso4 = 0x20;
 constexpr unsigned kTunUso6 = 0x40;
 
+// What has just failed, and what to do about it.
+base::Failure failure(const std::string &what)
+{
+    switch (const int error = errno) {
+    case EPERM:
+    case EACCES:
+        return sys::system_failure(error, what + " (run mptd as root, or give it CAP_NET_ADMIN)");
+    case EBUSY:
+        return sys::system_failure(error, what + " (another program, or another mptd, uses that name)");
+    case ENOENT:
+    case ENODEV:
+        return sys::system_failure(error, what + " (is the kernel's tun module there?)");
+    default:
+        return sys::system_failure(error, what);
+    }
+}
+
 } // namespace
 
 Tun::Tun(sys::FileDescriptor fd, std::string name, bool udp) : fd_(std::move(fd)), name_(std::move(name)), udp_(udp)
@@ -33,19 +50,15 @@ base::Result<Tun> Tun::open(const std::string &name)
 {
     sys::FileDescriptor fd(::open(kDevice, O_RDWR | O_NONBLOCK | O_CLOEXEC));
     if (!fd.valid())
-        return sys::system_failure(errno, fmt::format("opening {} (is the tun module there?)", kDevice));
+        return failure(fmt::format("opening {}", kDevice));
     ifreq request{};
     if (name.size() >= sizeof request.ifr_name)
         return base::fail(base::ErrorCode::kInvalidArgument,
                           fmt::format("'{}' is too long for the name of an interface", name));
     std::copy(name.begin(), name.end(), request.ifr_name);
     request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
-    if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
-        const int error = errno;
-        return sys::system_failure(
-            error, fmt::format("making the tunnel interface {}{}", name,
-                               error == EBUSY ? " (another program, or another mptd, uses that name)" : ""));
-    }
+    if (ioctl(fd.get(), TUNSETIFF, &request) != 0)
+        return failure(fmt::format("making the tunnel interface {}", name));
     constexpr unsigned offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
     const bool udp = ioctl(fd.get(), TUNSETOFFLOAD, offloads | kTunUso4 | kTunUso6) == 0;
     if (!udp && ioctl(fd.get(), TUNSETOFFLOAD, offloads) != 0 && ioctl(fd.get(), TUNSETOFFLOAD, 0U) != 0)

@@ -30,28 +30,33 @@ constexpr int kMaxPasses = 512;
 
 } // namespace
 
-Worker::Worker(const Wakeup &control, Wakeup mailbox, Wakeup stop, sys::EventLoop loop, sys::FileDescriptor sockets)
-    : control_(control), events_(control), mailbox_(std::move(mailbox)), stop_(std::move(stop)), loop_(std::move(loop)),
-      sockets_(std::move(sockets)), state_(std::make_unique<ForwardingState>()), receiver_(events_)
+Worker::Worker(const Wakeup &control, Wakeup mailbox, Wakeup links, Wakeup stop, sys::EventLoop loop,
+               sys::FileDescriptor sockets)
+    : control_(control), events_(control), mailbox_(std::move(mailbox)), links_(std::move(links)),
+      stop_(std::move(stop)), loop_(std::move(loop)), sockets_(std::move(sockets)),
+      state_(std::make_unique<ForwardingState>()), receiver_(events_)
 {
 }
 
 base::Result<std::unique_ptr<Worker>> Worker::start(const Wakeup &control)
 {
     auto mailbox = Wakeup::create();
+    auto links = Wakeup::create();
     auto stop = Wakeup::create();
     auto loop = sys::EventLoop::create();
     sys::FileDescriptor sockets(epoll_create1(EPOLL_CLOEXEC));
     if (!mailbox)
         return base::Failure(mailbox.error());
+    if (!links)
+        return base::Failure(links.error());
     if (!stop)
         return base::Failure(stop.error());
     if (!loop)
         return base::Failure(loop.error());
     if (!sockets.valid())
         return sys::system_failure(errno, "making an epoll descriptor");
-    std::unique_ptr<Worker> worker(
-        new Worker(control, std::move(*mailbox), std::move(*stop), std::move(*loop), std::move(sockets)));
+    std::unique_ptr<Worker> worker(new Worker(control, std::move(*mailbox), std::move(*links), std::move(*stop),
+                                              std::move(*loop), std::move(sockets)));
     if (auto prepared = worker->prepare(); !prepared)
         return base::Failure(prepared.error());
     worker->thread_ = std::thread([w = worker.get()] { w->run(); });
@@ -62,12 +67,14 @@ base::Result<std::unique_ptr<Worker>> Worker::start(const Wakeup &control)
 base::Result<void> Worker::prepare()
 {
     auto mailbox = loop_.watch(mailbox_.fd(), EPOLLIN, [this](std::uint32_t) { adopt(); });
+    auto links = loop_.watch(links_.fd(), EPOLLIN, [this](std::uint32_t) { on_links(); });
     auto stop = loop_.watch(stop_.fd(), EPOLLIN, [this](std::uint32_t) { loop_.exit(); });
     auto sockets = loop_.watch(sockets_.get(), EPOLLIN, [this](std::uint32_t) { receive(); });
-    for (auto *source : {&mailbox, &stop, &sockets})
+    for (auto *source : {&mailbox, &links, &stop, &sockets})
         if (!*source)
             return base::Failure(source->error());
     mailbox_source_ = std::move(*mailbox);
+    links_source_ = std::move(*links);
     stop_source_ = std::move(*stop);
     sockets_source_ = std::move(*sockets);
     return {};
@@ -135,6 +142,15 @@ void Worker::on_retry(Tunnel &tunnel)
     }
     tunnel.readable->enable();
     adopt();
+}
+
+void Worker::on_links()
+{
+    links_.clear();
+    for (const auto &entry : state_->connections) {
+        entry->connection->on_link_change(sys::now(), events_);
+        set_timer(*entry->connection);
+    }
 }
 
 void Worker::on_connection_deadline(Connection &connection)

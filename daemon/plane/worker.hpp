@@ -30,12 +30,15 @@ public:
 
     // Gives the worker all that it is to do from now on.
     void post(std::unique_ptr<const ForwardingState> state) noexcept { mailbox_.post(std::move(state)); }
+    // Makes the worker look at the flags of the interfaces again. From any thread.
+    void look_at_links() noexcept { links_.signal(); }
     EventQueue &events() noexcept { return events_; }
     // True if the thread has ended by itself, because of an error that it could not survive.
     bool failed() const noexcept { return failed_; }
 
 private:
-    Worker(const Wakeup &control, Wakeup mailbox, Wakeup stop, sys::EventLoop loop, sys::FileDescriptor sockets);
+    Worker(const Wakeup &control, Wakeup mailbox, Wakeup links, Wakeup stop, sys::EventLoop loop,
+           sys::FileDescriptor sockets);
 
     base::Result<void> prepare();
     void run();
@@ -43,6 +46,7 @@ private:
     bool receive();
     void on_tunnel(Tunnel &tunnel, std::uint32_t events);
     void on_retry(Tunnel &tunnel);
+    void on_links();
     void on_connection_deadline(Connection &connection);
     void set_timer(Connection &connection);
 
@@ -55,10 +59,12 @@ private:
     const Wakeup &control_;
     EventQueue events_;
     Mailbox mailbox_;
+    Wakeup links_;
     Wakeup stop_;
     sys::EventLoop loop_;
     sys::FileDescriptor sockets_; // epoll(7) of all path sockets
     sys::EventSource mailbox_source_;
+    sys::EventSource links_source_;
     sys::EventSource stop_source_;
     sys::EventSource sockets_source_;
 

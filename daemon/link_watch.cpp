@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/link_watch.hpp"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <utility>
+
+namespace mpt {
+
+LinkWatch::LinkWatch(plane::Plane &plane, net::Monitor monitor, sys::EventLoop loop, plane::Wakeup stop)
+    : plane_(plane), monitor_(std::move(monitor)), loop_(std::move(loop)), stop_(std::move(stop))
+{
+}
+
+base::Result<std::unique_ptr<LinkWatch>> LinkWatch::start(plane::Plane &plane)
+{
+    auto monitor = net::Monitor::open();
+    auto loop = sys::EventLoop::create();
+    auto stop = plane::Wakeup::create();
+    if (!monitor)
+        return base::Failure(monitor.error());
+    if (!loop)
+        return base::Failure(loop.error());
+    if (!stop)
+        return base::Failure(stop.error());
+    std::unique_ptr<LinkWatch> watch(new LinkWatch(plane, std::move(*monitor), std::move(*loop), std::move(*stop)));
+    if (auto prepared = watch->prepare(); !prepared)
+        return base::Failure(prepared.error());
+    for (const auto &[index, interface] : watch->monitor_.state().interfaces())
+        plane.set_interface_ready(interface.link.name, interface.ready());
+    watch->thread_ = std::thread([w = watch.get()] { [[maybe_unused]] const auto ran = w->loop_.run(); });
+    pthread_setname_np(watch->thread_.native_handle(), "mptd-links");
+    return watch;
+}
+
+base::Result<void> LinkWatch::prepare()
+{
+    auto network = loop_.watch(monitor_.fd(), EPOLLIN, [this](std::uint32_t) { on_network(); });
+    auto stop = loop_.watch(stop_.fd(), EPOLLIN, [this](std::uint32_t) { loop_.exit(); });
+    for (const auto *source : {&network, &stop})
+        if (!*source)
+            return base::Failure(source->error());
+    network_source_ = std::move(*network);
+    stop_source_ = std::move(*stop);
+    return {};
+}
+
+LinkWatch::~LinkWatch()
+{
+    if (thread_.joinable()) {
+        stop_.signal();
+        thread_.join();
+    }
+}
+
+void LinkWatch::on_network()
+{
+    // What cannot be read is read again next time; the control thread, which hears the same, says so.
+    const auto changed = monitor_.drain();
+    if (!changed)
+        return;
+    for (const std::string &name : *changed) {
+        const net::Interface *interface = monitor_.state().find(name);
+        plane_.set_interface_ready(name, interface != nullptr && interface->ready());
+    }
+}
+
+} // namespace mpt
