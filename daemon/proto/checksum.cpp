@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/proto/checksum.hpp"
 
+#include "daemon/proto/native.hpp"
+
 #include <cstddef>
 #include <cstring>
 
 namespace mpt::proto {
 
 namespace {
-
-template <typename T> T load(const std::byte *from) noexcept
-{
-    T value{};
-    std::memcpy(&value, from, sizeof value);
-    return value;
-}
 
 // One's complement addition in 64 bits.
 std::uint64_t add_carry(std::uint64_t sum, std::uint64_t value) noexcept
@@ -37,26 +32,26 @@ PartialSum sum_octets(base::ConstOctets octets) noexcept
     std::uint64_t c = 0;
     std::uint64_t d = 0;
     for (; left >= 64; at += 64, left -= 64) {
-        a = add_carry(a, load<std::uint64_t>(at));
-        b = add_carry(b, load<std::uint64_t>(at + 8));
-        c = add_carry(c, load<std::uint64_t>(at + 16));
-        d = add_carry(d, load<std::uint64_t>(at + 24));
-        a = add_carry(a, load<std::uint64_t>(at + 32));
-        b = add_carry(b, load<std::uint64_t>(at + 40));
-        c = add_carry(c, load<std::uint64_t>(at + 48));
-        d = add_carry(d, load<std::uint64_t>(at + 56));
+        a = add_carry(a, load_native<std::uint64_t>(at));
+        b = add_carry(b, load_native<std::uint64_t>(at + 8));
+        c = add_carry(c, load_native<std::uint64_t>(at + 16));
+        d = add_carry(d, load_native<std::uint64_t>(at + 24));
+        a = add_carry(a, load_native<std::uint64_t>(at + 32));
+        b = add_carry(b, load_native<std::uint64_t>(at + 40));
+        c = add_carry(c, load_native<std::uint64_t>(at + 48));
+        d = add_carry(d, load_native<std::uint64_t>(at + 56));
     }
     a = add_carry(add_carry(a, b), add_carry(c, d));
     for (; left >= 8; at += 8, left -= 8)
-        a = add_carry(a, load<std::uint64_t>(at));
+        a = add_carry(a, load_native<std::uint64_t>(at));
 
     PartialSum sum = (a >> 32) + (a & 0xffffffffU);
     if ((left & 4U) != 0) {
-        sum += load<std::uint32_t>(at);
+        sum += load_native<std::uint32_t>(at);
         at += 4;
     }
     if ((left & 2U) != 0) {
-        sum += load<std::uint16_t>(at);
+        sum += load_native<std::uint16_t>(at);
         at += 2;
     }
     if ((left & 1U) != 0) {

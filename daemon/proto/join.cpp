@@ -4,24 +4,13 @@
 #include "daemon/proto/checksum.hpp"
 #include "daemon/proto/headers.hpp"
 #include "daemon/proto/inner.hpp"
+#include "daemon/proto/native.hpp"
 
 #include <cstring>
 
 namespace mpt::proto {
 
 namespace {
-
-template <typename T> T load_native(const std::byte *from) noexcept
-{
-    T value{};
-    std::memcpy(&value, from, sizeof value);
-    return value;
-}
-
-template <typename T> void store_native(std::byte *to, T value) noexcept
-{
-    std::memcpy(to, &value, sizeof value);
-}
 
 // True if both have the same value of type T at `offset`.
 template <typename T> bool same(const std::byte *a, const std::byte *b, std::size_t offset) noexcept

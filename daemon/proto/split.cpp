@@ -3,6 +3,7 @@
 
 #include "daemon/proto/headers.hpp"
 #include "daemon/proto/inner.hpp"
+#include "daemon/proto/native.hpp"
 
 #include <array>
 #include <cstring>
@@ -15,11 +16,6 @@ namespace {
 std::uint8_t octet(base::ConstOctets octets, std::size_t offset) noexcept
 {
     return std::to_integer<std::uint8_t>(octets[offset]);
-}
-
-template <typename T> void store_native(std::byte *to, T value) noexcept
-{
-    std::memcpy(to, &value, sizeof value);
 }
 
 // What comes after the IPv6 header and its extension headers if these end exactly at `end`; nothing if they do not, or
