@@ -35,8 +35,8 @@ is in use, 71 another system error, 77 a privilege is missing, 78 a broken
 interface.conf.
 )";
 
-// Drops are logged together, so often at the most.
-constexpr base::Duration kDropReportInterval = std::chrono::seconds(10);
+// How often drops are logged, together, and paths that wait are tried again.
+constexpr base::Duration kHousekeeping = std::chrono::seconds(10);
 
 int exit_status(base::ErrorCode code)
 {
@@ -124,7 +124,7 @@ public:
         if (!timer)
             return base::Failure(timer.error());
         timer_ = &*timer;
-        timer_->set(sys::now() + kDropReportInterval);
+        timer_->set(sys::now() + kHousekeeping);
         print(start_information(manager_) + "mptd: ready\n");
         sys::notify("READY=1");
         if (auto ran = loop_.run(); !ran)
@@ -165,7 +165,12 @@ private:
     {
         for (const std::string &line : drops_.update(plane_))
             sys::log(sys::Priority::kNotice, line);
-        timer_->set(sys::now() + kDropReportInterval);
+        service::Notices notices;
+        const auto retried = manager_.retry_waiting(notices);
+        log_notices(notices);
+        if (!retried)
+            sys::log(sys::Priority::kError, retried.error().text);
+        timer_->set(sys::now() + kHousekeeping);
     }
 
     sys::EventLoop &loop_;

@@ -140,7 +140,8 @@ base::Result<void> Manager::start(Notices &notices)
         add_connection(config);
     for (ConnectionRecord &record : connections_)
         for (std::size_t path = 0; path < record.paths.size(); ++path)
-            if (auto opened = follow_interface(record, path, notices); !opened)
+            if (auto opened = follow_interface(record, path, notices);
+                !opened && opened.error().code == base::ErrorCode::kAddressInUse)
                 return base::Failure(opened.error());
     if (auto committed = plane_.commit(); !committed)
         return committed;
@@ -225,28 +226,37 @@ base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size
         return plane_.close_path(record.config.name, path, ready, present);
     }
     const auto opened = plane_.open_path(record.config.name, path);
-    if (!opened)
+    if (!opened) {
         at.waits_for = opened.error().text;
-    else if (!before.empty())
+        if (at.waits_for != before)
+            notices.push_back(
+                {Notice::Level::kError, fmt::format("{} is disabled: {}", path_title(record, path), at.waits_for)});
+    } else if (!before.empty()) {
         notices.push_back(
             {Notice::Level::kInfo, fmt::format("{} has its interface and address", path_title(record, path))});
+    }
     return opened;
+}
+
+base::Result<void> Manager::follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices)
+{
+    bool changed = false;
+    for (ConnectionRecord &record : connections_)
+        for (std::size_t path = 0; path < record.paths.size(); ++path)
+            if (concerns(record.paths[path]))
+                changed = follow_interface(record, path, notices).value_or(true) || changed;
+    return changed ? plane_.commit() : base::Result<void>{};
 }
 
 base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices)
 {
-    bool changed = false;
-    for (ConnectionRecord &record : connections_)
-        for (std::size_t path = 0; path < record.paths.size(); ++path) {
-            if (!interfaces.contains(record.paths[path].parameters.interface))
-                continue;
-            const auto followed = follow_interface(record, path, notices);
-            if (!followed)
-                notices.push_back({Notice::Level::kError,
-                                   fmt::format("{} is disabled: {}", path_title(record, path), followed.error().text)});
-            changed = changed || !followed || *followed;
-        }
-    return changed ? plane_.commit() : base::Result<void>{};
+    return follow_interfaces([&](const PathRecord &path) { return interfaces.contains(path.parameters.interface); },
+                             notices);
+}
+
+base::Result<void> Manager::retry_waiting(Notices &notices)
+{
+    return follow_interfaces([](const PathRecord &path) { return !path.waits_for.empty(); }, notices);
 }
 
 void Manager::on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,

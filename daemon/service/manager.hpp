@@ -6,6 +6,7 @@
 #include "daemon/core/liveness.hpp"
 #include "daemon/service/needs.hpp"
 
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -51,6 +52,9 @@ public:
     // Something about these interfaces has changed: paths that wait are tried, and those that lost their interface or
     // address are closed.
     base::Result<void> on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices);
+    // Tries the paths that wait once more: what they wait for, such as a port that another program had, is not always
+    // told by an interface.
+    base::Result<void> retry_waiting(Notices &notices);
     // The data plane says that a path's status has changed.
     void on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,
                         Notices &notices) const;
@@ -62,7 +66,8 @@ private:
     std::vector<config::ConnectionConfig> load_connections(Notices &notices);
     void add_connection(const config::ConnectionConfig &config);
     core::ConnectionParameters parameters_of(const ConnectionRecord &record) const;
-    // Opens or closes the path as its interface is now. False if nothing has changed.
+    base::Result<void> follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices);
+    // Opens or closes the path as its interface is now. False if nothing has changed. A failure has been told.
     base::Result<bool> follow_interface(ConnectionRecord &record, std::size_t path, Notices &notices);
 
     config::InterfaceConfig interface_;

@@ -290,8 +290,11 @@ TEST_F(ManagerTest, DoesNotStartWithAPortInUseButSurvivesItLater)
     notices.clear();
     EXPECT_TRUE(manager->on_interfaces_changed({"eth2"}, notices));
     EXPECT_THAT(notices, Contains(error("path 1 (eth2) is disabled: port in use")));
+    notices.clear();
+    EXPECT_TRUE(manager->retry_waiting(notices));
+    EXPECT_THAT(notices, IsEmpty()); // it is told once
     plane.port_in_use = false;
-    EXPECT_TRUE(manager->on_interfaces_changed({"eth2"}, notices));
+    EXPECT_TRUE(manager->retry_waiting(notices));
     EXPECT_THAT(plane.open, Contains("A/1"));
 }
 
