@@ -213,7 +213,7 @@ bool decode_route(ConstOctets body, bool removed, std::optional<Event> &event)
     if (!single_hop || destination->is_v4() != v4)
         return true;
     route.destination = {*destination, header->rtm_dst_len};
-    event = RouteEvent{std::move(route), removed};
+    event = RouteEvent{route, removed};
     return true;
 }
 

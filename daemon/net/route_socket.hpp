@@ -35,13 +35,13 @@ struct Route {
 //
 // Errors of all calls: kNotFound (no interface of that name, or what is to be removed is not there), kNotPermitted
 // (CAP_NET_ADMIN is missing), kAlreadyExists, kInvalidArgument, kNotSupported (IPv6 is off), kSystem. A change that
-// fails has changed nothing.
+// fails has changed nothing, except that after a time-out nobody knows.
 class RouteSocket {
 public:
     static base::Result<RouteSocket> open();
 
     base::Result<Link> link(std::string_view name);
-    // In the kernel's order: of one IP version, the one it would choose first comes first.
+    // In the kernel's order: IPv4 before IPv6, and an IPv4 subnet's primary address before its secondary ones.
     base::Result<std::vector<InterfaceAddress>> addresses(std::string_view name);
 
     // These succeed if it is so already.
