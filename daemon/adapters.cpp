@@ -50,6 +50,11 @@ base::Result<void> KernelNetwork::set_up_tunnel(const config::TunnelConfig &tunn
     // Up before the addresses: the kernel then adds their prefix routes.
     if (auto set = requests_.set_up(tunnel.name, true); !set)
         return set;
+    return add_addresses(tunnel);
+}
+
+base::Result<void> KernelNetwork::add_addresses(const config::TunnelConfig &tunnel)
+{
     for (const auto &address : {tunnel.ipv4_addr, tunnel.ipv6_addr})
         if (address)
             if (auto added = requests_.add_address(tunnel.name, *address); !added)
@@ -86,11 +91,13 @@ bool KernelNetwork::has_address(const std::string &interface, const base::Addres
 
 std::optional<base::Address> KernelNetwork::first_address(const std::string &interface, base::IpVersion version)
 {
-    const net::Interface *found = monitor_.state().find(interface);
-    if (found != nullptr)
-        for (const auto &[address, details] : found->addresses)
-            if (address.version() == version && !address.is_link_local() && details.usable())
-                return address;
+    // Asked anew, for the monitor does not keep the kernel's order.
+    const auto addresses = requests_.addresses(interface);
+    if (addresses)
+        for (const net::InterfaceAddress &address : *addresses)
+            if (address.prefix.address.version() == version && !address.prefix.address.is_link_local() &&
+                address.usable())
+                return address.prefix.address;
     return std::nullopt;
 }
 

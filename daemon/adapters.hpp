@@ -30,6 +30,7 @@ public:
     KernelNetwork(net::RouteSocket &requests, const net::Monitor &monitor) : requests_(requests), monitor_(monitor) {}
 
     base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) override;
+    base::Result<void> add_addresses(const config::TunnelConfig &tunnel) override;
     base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
                                       const base::Address &remote) override;
     bool interface_exists(const std::string &interface) override;

@@ -7,6 +7,7 @@
 #include "daemon/sys/event_loop.hpp"
 
 #include <memory>
+#include <optional>
 #include <thread>
 
 namespace mpt {
@@ -25,7 +26,7 @@ public:
 private:
     LinkWatch(plane::Plane &plane, net::Monitor monitor, sys::EventLoop loop, plane::Wakeup stop);
     base::Result<void> prepare();
-    void on_network();
+    void follow();
 
     plane::Plane &plane_;
     net::Monitor monitor_;
@@ -33,6 +34,7 @@ private:
     plane::Wakeup stop_;
     sys::EventSource network_source_;
     sys::EventSource stop_source_;
+    std::optional<sys::Timer> retry_;
     std::thread thread_;
 };
 

@@ -12,11 +12,14 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <getopt.h>
 #include <optional>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 namespace mpt {
 
@@ -69,8 +72,25 @@ void log_notices(service::Notices &notices)
 
 void print(const std::string &text)
 {
-    std::fputs(text.c_str(), stdout);
-    std::fflush(stdout);
+    sys::write_line(STDOUT_FILENO, text);
+}
+
+// What the process needs before it does anything.
+void prepare_process()
+{
+    // Nobody may take a socket of ours for standard output.
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    close(fd);
+    // A reader of our output that goes away is no reason to end.
+    std::signal(SIGPIPE, SIG_IGN);
+    // A path has two sockets.
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
 }
 
 // What the users' guide shows at the start of the server (chapter 3).
@@ -155,6 +175,8 @@ private:
             manager_.on_path_status(connection, event.path, event.change, notices);
         });
         log_notices(notices);
+        if (taken && *taken > 0)
+            sys::log(sys::Priority::kWarning, fmt::format("{} more paths changed their status", *taken));
         if (!taken) {
             failure_ = taken.error();
             loop_.exit();
@@ -165,8 +187,9 @@ private:
     {
         for (const std::string &line : drops_.update(plane_))
             sys::log(sys::Priority::kNotice, line);
+        on_network(); // what could not be read before is tried again
         service::Notices notices;
-        const auto retried = manager_.retry_waiting(notices);
+        const auto retried = manager_.retry(notices);
         log_notices(notices);
         if (!retried)
             sys::log(sys::Priority::kError, retried.error().text);
@@ -228,6 +251,7 @@ base::Result<void> run(const std::string &directory)
 
 int main(int argc, char **argv)
 {
+    mpt::prepare_process();
     const char *environment = std::getenv("MPTD_CONFIG_DIR");
     std::string directory = environment != nullptr ? environment : MPTD_CONFIG_DIR;
     const option options[] = {{"config", required_argument, nullptr, 'c'},

@@ -6,11 +6,9 @@
 #include <charconv>
 #include <fmt/format.h>
 
-namespace mpt::base
-{
+namespace mpt::base {
 
-namespace
-{
+namespace {
 
 constexpr std::size_t kMappedPrefix = 12; // octets before the IPv4 address in an IPv4-mapped one
 

@@ -11,15 +11,13 @@
 #include <string>
 #include <string_view>
 
-namespace mpt::base
-{
+namespace mpt::base {
 
 enum class IpVersion : std::uint8_t { kV4 = 4, kV6 = 6 };
 
 // An IPv4 or IPv6 address. Kept as 16 octets, IPv4 in its IPv4-mapped form (RFC 4291 section 2.5.5.2), which is
 // also how the MPT protocol carries it. A default-made address is the IPv4 0.0.0.0.
-class Address
-{
+class Address {
 public:
     constexpr Address() noexcept = default;
 

@@ -8,8 +8,7 @@
 #include <optional>
 #include <span>
 
-namespace mpt::base
-{
+namespace mpt::base {
 
 using ConstOctets = std::span<const std::byte>;
 using Octets = std::span<std::byte>;
@@ -49,8 +48,7 @@ template <typename T> void store_be(std::byte *to, T value) noexcept
 }
 
 // Reads big-endian values from the front of a span; nothing is read beyond its end.
-class Reader
-{
+class Reader {
 public:
     explicit Reader(ConstOctets octets) noexcept : rest_(octets) {}
 
@@ -82,8 +80,7 @@ private:
 
 // Writes big-endian values to the front of a span. A write that does not fit writes nothing and makes ok() false for
 // good.
-class Writer
-{
+class Writer {
 public:
     explicit Writer(Octets octets) noexcept : octets_(octets) {}
 

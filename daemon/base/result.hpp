@@ -4,8 +4,7 @@
 #include <string>
 #include <tl/expected.hpp>
 
-namespace mpt::base
-{
+namespace mpt::base {
 
 // What kind of failure it was: what a caller may decide on. The text is for people.
 enum class ErrorCode {

@@ -3,8 +3,7 @@
 
 #include <cstdint>
 
-namespace mpt::base
-{
+namespace mpt::base {
 
 // Distance from `from` to `to` in serial-number arithmetic (RFC 1982, 32 bits): positive if `to` is ahead.
 constexpr std::int32_t sequence_distance(std::uint32_t from, std::uint32_t to) noexcept

@@ -3,8 +3,7 @@
 
 #include <chrono>
 
-namespace mpt::base
-{
+namespace mpt::base {
 
 using Duration = std::chrono::nanoseconds;
 

@@ -12,11 +12,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t kNearHole = 64;    // numbers missing in a row that need no confirmation
-constexpr std::size_t kLeastAside = 16;    // packets a path that can be set aside
-constexpr std::size_t kMostAside = 512;    // of them
-constexpr std::uint32_t kBehindRun = 16;   // late packets in a row, and
-constexpr base::Duration kBehindTime = 2s; // the time they take, after which the numbers are taken to go on there
+constexpr std::uint32_t kNearHole = 64; // numbers missing in a row that need no confirmation
+constexpr std::size_t kLeastAside = 16; // packets a path that can be set aside
+constexpr std::size_t kMostAside = 512; // of them
 
 } // namespace
 
@@ -45,21 +43,21 @@ void ReorderBuffer::allocate(std::size_t paths)
 
 void ReorderBuffer::reconfigure(base::Instant now, ReorderSettings settings, std::size_t paths, Out &out)
 {
+    const std::size_t old_paths = paths_.size();
+    const bool fits =
+        settings.window == settings_.window && settings.max_packet == settings_.max_packet && paths == old_paths;
+    settings_.max_delay = settings.max_delay;
+    if (fits)
+        return;
     for (Aside &aside : asides_)
         drop_aside(aside);
-    const bool keeps_cells =
-        settings.window == settings_.window && settings.max_packet == settings_.max_packet && paths == paths_.size();
-    if (!keeps_cells) {
-        advance_to(end_, out);
-        old_cells_ = std::move(cells_);
-    }
-    const std::size_t old_paths = paths_.size();
+    advance_to(end_, out);
+    old_cells_ = std::move(cells_);
+    hole_.reset();
     settings_ = settings;
-    if (!keeps_cells)
-        allocate(paths);
+    allocate(paths);
     for (std::size_t path = old_paths; path < paths; ++path)
         paths_[path].begin(busy(now), settings_.max_delay);
-    hole_.reset();
 }
 
 ReorderBuffer::Verdict ReorderBuffer::offer(base::Instant now, std::size_t path, std::uint32_t sequence,
@@ -76,12 +74,21 @@ ReorderBuffer::Verdict ReorderBuffer::offer(base::Instant now, std::size_t path,
     if (sequence == expected_)
         return take_expected(now, path, packet, out);
     if (!is_ahead(sequence)) {
-        return may_begin_anew(now, sequence) ? set_aside(now, path, sequence, packet, out)
-                                             : take_behind(now, path, sequence, packet, out);
+        if (has_gone_back(now, path, sequence)) {
+            begin_anew(now, sequence, out);
+            ++counters_.restarts;
+            return take_expected(now, path, packet, out);
+        }
+        return may_begin_anew(now, path, sequence) ? set_aside(now, path, sequence, packet, out)
+                                                   : take_late(now, path, sequence);
     }
     const bool fits = sequence - expected_ < window();
     if (continues(sequence) && (fits || !crowds_out(now, path, sequence)))
         return take_ahead(now, path, sequence, packet, out);
+    if (is_from_before(now, path, sequence)) {
+        ++counters_.late;
+        return Verdict::kLate;
+    }
     return set_aside(now, path, sequence, packet, out);
 }
 
@@ -105,6 +112,7 @@ void ReorderBuffer::begin_stream(base::Instant now, std::uint32_t first) noexcep
     counts_ = true;
     passed_ = 0;
     begun_ = now;
+    before_.reset();
     std::fill(delivered_.begin(), delivered_.end(), 0);
     for (ReorderPath &path : paths_)
         path.begin(busy(now), settings_.max_delay);
@@ -151,10 +159,10 @@ void ReorderBuffer::offer_unordered(base::Instant now, std::size_t path, std::ui
     }
     if (!ahead)
         count_behind(sequence);
-    if (!ahead && !may_begin_anew(now, sequence))
+    if (!ahead && !begins_anew(sequence))
         return;
     note_aside(now, path, sequence);
-    const std::uint32_t run = confirmations(path);
+    const std::uint32_t run = claim(path).packets;
     if (run < kConfirmations)
         return;
     if (ahead) {
@@ -186,7 +194,7 @@ ReorderBuffer::Verdict ReorderBuffer::take_expected(base::Instant now, std::size
         release_run(out);
         give_up_passed(now, path, out);
     }
-    if (!asides_[path].entries.empty())
+    if (asides_[path].ahead && !asides_[path].entries.empty())
         settle(now, path, false, out);
     return Verdict::kDelivered;
 }
@@ -213,42 +221,24 @@ ReorderBuffer::Verdict ReorderBuffer::take_ahead(base::Instant now, std::size_t 
                static_cast<std::uint32_t>(path)});
     arrived(now, path, sequence);
     give_up_passed(now, path, out);
-    if (!asides_[path].entries.empty())
+    if (asides_[path].ahead && !asides_[path].entries.empty())
         settle(now, path, false, out);
     return is_ahead(sequence) ? Verdict::kHeld : Verdict::kDelivered;
 }
 
-ReorderBuffer::Verdict ReorderBuffer::take_behind(base::Instant now, std::size_t path, std::uint32_t sequence,
-                                                  base::ConstOctets packet, Out &out)
+ReorderBuffer::Verdict ReorderBuffer::take_late(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept
 {
-    if (was_delivered(sequence)) {
-        ++counters_.duplicate;
-        return Verdict::kDuplicate;
-    }
-    if (expected_ - sequence <= kRecent)
+    const bool duplicate = was_delivered(sequence);
+    if (!duplicate && expected_ - sequence <= kRecent)
         paths_[path].arrived_late(busy(now), settings_.max_delay, sequence);
-
-    // The last resort: a peer whose numbers went back for whatever reason must not be shut out for good.
-    Behind &behind = behinds_[path];
-    const bool goes_on = behind.run != 0 && last_fit_ < behind.since && base::sequence_before(behind.top, sequence) &&
-                         near(behind.top, sequence);
-    if (!goes_on)
-        behind = Behind{sequence, 0, now};
-    behind.top = sequence;
-    if (++behind.run >= kBehindRun && now - behind.since >= kBehindTime) {
-        advance_to(end_, out);
-        begin_stream(now, sequence);
-        ++counters_.restarts;
-        return take_expected(now, path, packet, out);
-    }
     count_behind(sequence);
-    return Verdict::kLate;
+    return duplicate ? Verdict::kDuplicate : Verdict::kLate;
 }
 
 void ReorderBuffer::on_deadline(base::Instant now, Out &out)
 {
     for (std::size_t path = 0; counters_.aside_now != 0 && path < asides_.size(); ++path)
-        if (!asides_[path].entries.empty() && expiry(asides_[path]) <= now)
+        if (!asides_[path].entries.empty() && asides_[path].expiry <= now)
             settle(now, path, true, out);
     while (oldest_ != kNone && slots_[oldest_].arrival + settings_.max_delay <= now) {
         const std::uint32_t due = expected_ + ((oldest_ - expected_) & mask_);
@@ -265,7 +255,7 @@ std::optional<base::Instant> ReorderBuffer::deadline() const noexcept
     if (counters_.aside_now != 0)
         for (const Aside &aside : asides_)
             if (!aside.entries.empty())
-                first = std::min(first.value_or(expiry(aside)), expiry(aside));
+                first = std::min(first.value_or(aside.expiry), aside.expiry);
     return first;
 }
 
@@ -339,15 +329,22 @@ void ReorderBuffer::advance_to(std::uint32_t sequence, Out &out)
         skip(sequence - expected_);
 }
 
-// Gives up `count` numbers, of which none is held.
+// Gives up `count` numbers, of which none is held. Whatever the count, only the bits that are kept are touched.
 void ReorderBuffer::skip(std::uint32_t count) noexcept
 {
-    if (count < kRecent) {
-        for (std::uint32_t i = 0; i < count; ++i)
-            pass(false);
-        return;
+    std::uint32_t bit = expected_ % kRecent;
+    for (std::uint32_t left = std::min(count, kRecent); left != 0;) {
+        const std::uint32_t offset = bit % 64;
+        std::uint64_t cleared = UINT64_MAX << offset;
+        std::uint32_t bits = 64 - offset;
+        if (left < bits) {
+            bits = left;
+            cleared &= ~(UINT64_MAX << (offset + left));
+        }
+        delivered_[bit / 64] &= ~cleared;
+        bit = (bit + bits) % kRecent;
+        left -= bits;
     }
-    std::fill(delivered_.begin(), delivered_.end(), 0);
     expected_ += count;
     if (base::sequence_before(end_, expected_))
         end_ = expected_;

@@ -124,15 +124,25 @@ private:
         bool ahead = false; // of expected_, or behind it
         std::uint32_t lowest = 0;
         std::uint32_t top = 0;
-        std::uint32_t run = 0; // packets in rising order since the path (if behind: any path) delivered one that fits
-        std::uint64_t fits = 0;
-        base::Instant last;
+        std::uint32_t run = 0;  // packets in rising order since the path (if behind: any path) delivered one that fits
+        std::uint64_t fits = 0; // fits_ at the last one
+        base::Instant since;    // the first of the run
+        base::Instant last;     // packet
+        base::Instant expiry;   // when it is decided
     };
 
-    // Late packets of a path in rising order, while nothing fits.
+    struct Claim {
+        std::uint32_t packets = 0; // in a row
+        std::uint32_t lowest = 0;
+        std::uint32_t top = 0;
+        base::Instant since;
+    };
+
+    // Packets of a path that are behind, in rising order, while nothing fits.
     struct Behind {
         std::uint32_t top = 0;
         std::uint32_t run = 0;
+        std::uint64_t fits = 0; // fits_ at the last one
         base::Instant since;
     };
 
@@ -141,8 +151,7 @@ private:
         std::uint32_t begin = 0;
         std::uint32_t end = 0;
         std::size_t path = 0;
-        base::Instant since;
-        base::Instant until;           // forgotten then
+        base::Instant since;           // the last jump
         std::uint64_t lost_before = 0; // counted
     };
 
@@ -168,8 +177,7 @@ private:
     void offer_unordered(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept;
     Verdict take_expected(base::Instant now, std::size_t path, base::ConstOctets packet, Out &out);
     Verdict take_ahead(base::Instant now, std::size_t path, std::uint32_t sequence, base::ConstOctets packet, Out &out);
-    Verdict take_behind(base::Instant now, std::size_t path, std::uint32_t sequence, base::ConstOctets packet,
-                        Out &out);
+    Verdict take_late(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept;
     void hold(const Entry &entry) noexcept;
 
     // What goes out, and what is given up.
@@ -186,11 +194,13 @@ private:
     // Packets that do not continue the numbers (reorder_aside.cpp).
     Verdict set_aside(base::Instant now, std::size_t path, std::uint32_t sequence, base::ConstOctets packet, Out &out);
     void note_aside(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept;
-    std::uint32_t confirmations(std::size_t path) const noexcept;
-    std::uint32_t lowest_confirming(std::size_t path) const noexcept;
+    Claim claim(std::size_t path) const noexcept;
     void settle(base::Instant now, std::size_t path, bool due, Out &out);
+    bool settle_ahead(base::Instant now, std::size_t path, bool due, Out &out);
+    bool settle_behind(base::Instant now, std::size_t path, bool due, Out &out);
     void note_jump(base::Instant now, std::size_t path) noexcept;
-    bool jump_was_none(base::Instant now, std::size_t path) const noexcept;
+    bool jump_was_none(base::Instant now, std::size_t path, const Claim &claimed) const noexcept;
+    bool is_from_before(base::Instant now, std::size_t path, std::uint32_t sequence) const noexcept;
     void begin_anew(base::Instant now, std::uint32_t first, Out &out);
     void admit(base::Instant now, std::size_t path, Out &out);
     void drop_aside(Aside &aside) noexcept;
@@ -200,9 +210,10 @@ private:
     bool agrees(std::size_t path, bool ahead, std::uint32_t sequence) const noexcept;
     bool crowds_out(base::Instant now, std::size_t path, std::uint32_t sequence) const noexcept;
     bool contradicted(base::Instant now, std::size_t path, std::size_t except) const noexcept;
-    bool may_begin_anew(base::Instant now, std::uint32_t sequence) const noexcept;
+    bool may_begin_anew(base::Instant now, std::size_t path, std::uint32_t sequence) const noexcept;
+    bool has_gone_back(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept;
+    bool begins_anew(std::uint32_t sequence) const noexcept;
     bool in_hole(base::Instant now, std::uint32_t sequence) const noexcept;
-    base::Instant expiry(const Aside &aside) const noexcept;
 
     ReorderSettings settings_;
     PacketCells cells_{0, 0};
@@ -225,11 +236,12 @@ private:
     std::vector<Entry> admitted_; // scratch of admit()
     std::size_t aside_limit_ = 0; // entries a path
     std::optional<Hole> hole_;
-    base::Instant begun_;     // the stream
-    base::Instant last_any_;  // packet
-    base::Instant last_fit_;  // packet that continued the numbers
-    std::uint64_t fits_ = 0;  // such packets
-    base::Duration pause_{0}; // time in which nothing came on any path
+    std::optional<std::uint32_t> before_; // where the numbers were before the stream began
+    base::Instant begun_;                 // the stream
+    base::Instant last_any_;              // packet
+    base::Instant last_fit_;              // packet that continued the numbers
+    std::uint64_t fits_ = 0;              // such packets
+    base::Duration pause_{0};             // time in which nothing came on any path
 
     ReorderCounters counters_;
 };

@@ -67,6 +67,9 @@ public:
         return !out_ && busy - busy_ <= tolerance(max_delay);
     }
 
+    // Whether it has delivered a number of the stream.
+    bool confirmed() const noexcept { return confirmed_; }
+
     // Whether it confirms the present stream: it delivered a number of it within a few of its usual gaps.
     bool confirms(base::Instant now, base::Duration max_delay) const noexcept
     {

@@ -35,7 +35,7 @@ core::LivenessSettings liveness_settings_of(const core::PathParameters &path)
 
 Connection::Connection(std::uint64_t id, const core::ConnectionParameters &parameters)
     : scheduler(weights_of(parameters)), reorder(reorder_settings_of(parameters), parameters.paths.size()), id_(id),
-      reorder_settings_(reorder_settings_of(parameters))
+      reorder_settings_(reorder_settings_of(parameters)), reorder_paths_(parameters.paths.size())
 {
 }
 
@@ -44,9 +44,10 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
 {
     const core::ReorderSettings settings = reorder_settings_of(next.parameters);
     const std::size_t count = next.parameters.paths.size();
-    if (settings != reorder_settings_ || (entry != nullptr && count != entry->parameters.paths.size()))
+    if (settings != reorder_settings_ || count != reorder_paths_)
         reorder.reconfigure(now, settings, count, released);
     reorder_settings_ = settings;
+    reorder_paths_ = count;
     scheduler.reconfigure(weights_of(next.parameters));
     entry = &next;
     for (std::uint32_t i = 0; i < paths.size(); ++i) {
@@ -54,6 +55,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
         if (i >= count) {
             path.liveness.reset();
             path.socket = nullptr;
+            path.keepalive_socket = nullptr;
             path.usable = false;
             path.status = core::PathStatus::kDisabled;
             continue;
@@ -61,6 +63,8 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
         const PathLink &link = next.links[i];
         path.socket = link.connected ? link.connected.get() : link.listening.get();
         path.remote = link.connected ? nullptr : &link.remote;
+        path.keepalive_socket = link.listening.get();
+        path.keepalive_remote = &link.remote;
         const core::LivenessSettings liveness = liveness_settings_of(next.parameters.paths[i]);
         if (!path.liveness) {
             path.liveness.emplace(now, liveness);
@@ -176,14 +180,15 @@ void Connection::update_usable(base::Instant now)
 
 void Connection::send_keepalive(Path &path)
 {
-    if (path.socket == nullptr)
+    if (path.keepalive_socket == nullptr)
         return;
     std::array<std::byte, proto::kKeepaliveSize> octets;
     proto::encode_keepalive({entry->parameters.local, entry->parameters.remote}, octets);
-    if (path.socket->send(octets, path.remote))
+    if (path.keepalive_socket->send(octets, path.keepalive_remote))
         path.counters.keepalives_out.add();
     else
         path.counters.drops.add(Drop::kSendError);
+    path.socket->retry_segments();
 }
 
 } // namespace mpt::plane

@@ -33,9 +33,11 @@ struct Path {
     std::optional<core::Liveness> liveness;
     UdpSocket *socket = nullptr;                // what its datagrams leave by; null: it waits for its interface
     const sys::SocketAddress *remote = nullptr; // where to, if the socket is not a connected one
-    SendBatch *batch = nullptr;                 // what is being gathered for it
-    bool congested = false; // its send buffer stayed full so long that its packets are dropped while it is
-    bool usable = false;    // as the scheduler has been told
+    UdpSocket *keepalive_socket = nullptr;      // not the one of the data, whose send buffer is full under load
+    const sys::SocketAddress *keepalive_remote = nullptr;
+    SendBatch *batch = nullptr;      // what is being gathered for it
+    base::Instant congested_until{}; // until then what its send buffer does not take is dropped
+    bool usable = false;             // as the scheduler has been told
 };
 
 // What the reorder buffer counts, for other threads.
@@ -94,6 +96,7 @@ private:
 
     std::uint64_t id_;
     core::ReorderSettings reorder_settings_;
+    std::size_t reorder_paths_;
     std::optional<base::Instant> path_deadline_;
 };
 

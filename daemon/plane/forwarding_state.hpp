@@ -34,8 +34,8 @@ struct PathLink {
 // One version of a connection; a worker tells by the pointer whether it has changed.
 struct ConnectionEntry {
     core::ConnectionParameters parameters;
-    std::size_t tunnel = 0;      // index in ForwardingState::tunnels
-    std::vector<PathLink> links; // one a path
+    std::shared_ptr<Tunnel> tunnel; // as the connection
+    std::vector<PathLink> links;    // one a path
     // Shared with the forwarding states before and after, and with the control thread, which reads the counters.
     std::shared_ptr<Connection> connection;
 };

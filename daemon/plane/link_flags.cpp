@@ -14,7 +14,9 @@ LinkFlag LinkFlags::flag(const std::string &interface)
 
 bool LinkFlags::set(const std::string &interface, bool ready)
 {
-    return flag(interface)->exchange(ready) != ready;
+    const std::lock_guard lock(mutex_);
+    const auto found = flags_.find(interface);
+    return found != flags_.end() && found->second->exchange(ready) != ready;
 }
 
 } // namespace mpt::plane

@@ -17,7 +17,7 @@ class LinkFlags {
 public:
     // The flag of an interface; one that nothing was said of can.
     LinkFlag flag(const std::string &interface);
-    // False if it was so already.
+    // False if it was so already, or nobody has asked for the flag.
     bool set(const std::string &interface, bool ready);
 
 private:

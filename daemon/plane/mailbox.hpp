@@ -39,6 +39,8 @@ public:
     void post(std::unique_ptr<const ForwardingState> state) noexcept;
     // The newest state, or null if there is none since the last one.
     std::unique_ptr<const ForwardingState> take() noexcept;
+    // Makes the descriptor readable again, though nothing is posted.
+    void wake() const noexcept { wakeup_.signal(); }
     // Makes the descriptor unreadable without taking the state.
     void clear() const noexcept { wakeup_.clear(); }
     int fd() const noexcept { return wakeup_.fd(); }

@@ -66,7 +66,8 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
         link.interface_ready = link_flags_.flag(path.interface);
         next->links.push_back(std::move(link));
     }
-    if (previous == nullptr) {
+    next->tunnel = tunnels_.at(parameters.tunnel).tunnel;
+    if (previous == nullptr || previous->tunnel != next->tunnel) { // another tunnel may be another worker's
         next->connection = std::make_shared<Connection>(next_id_++, parameters);
     } else {
         next->connection = previous->connection;
@@ -112,6 +113,13 @@ base::Result<bool> Plane::open_path(const std::string &connection, std::size_t p
     const bool stale = bound && bound->scope() != if_nametoindex(parameters.interface.c_str());
     if (present->links[path].connected && !stale)
         return false;
+    // Without a route to the peer there is no connected socket yet; the listening one serves until there is.
+    auto connected = base::Result<std::shared_ptr<UdpSocket>>(nullptr);
+    if (bound && !stale) {
+        connected = UdpSocket::connect(parameters.local, parameters.interface, parameters.remote);
+        if (!connected)
+            return false;
+    }
     ConnectionEntry &entry = edit(connection);
     PathLink &link = entry.links[path];
     if (stale) {
@@ -128,9 +136,10 @@ base::Result<bool> Plane::open_path(const std::string &connection, std::size_t p
         link.listening = std::move(*socket);
     }
     link.remote = sys::SocketAddress(parameters.remote, link.listening->scope());
-    // Without a route to the peer there is no connected socket yet; the listening one serves until there is.
-    if (auto socket = UdpSocket::connect(parameters.local, parameters.interface, parameters.remote))
-        link.connected = std::move(*socket);
+    if (!*connected)
+        connected = UdpSocket::connect(parameters.local, parameters.interface, parameters.remote);
+    if (connected)
+        link.connected = std::move(*connected);
     return true;
 }
 
@@ -157,7 +166,7 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
     if (auto socket = record.socket.lock(); socket && socket->scope() == if_nametoindex(interface.c_str())) {
         if (record.worker != worker)
             return base::fail(
-                base::ErrorCode::kAddressInUse,
+                base::ErrorCode::kInvalidConfig,
                 fmt::format("UDP {} on {} serves a tunnel of another worker: use another local_port, or set "
                             "workers = 1 in interface.conf",
                             local.to_string(), interface));
@@ -178,9 +187,6 @@ void Plane::set_interface_ready(const std::string &interface, bool ready)
 
 base::Result<void> Plane::commit()
 {
-    for (auto &[name, record] : connections_)
-        if (record.next)
-            record.current = std::exchange(record.next, nullptr);
     std::erase_if(listening_, [](const auto &listening) { return listening.second.socket.expired(); });
     std::vector<std::unique_ptr<ForwardingState>> states;
     for (std::size_t worker = 0; worker < workers_.size(); ++worker) {
@@ -189,6 +195,9 @@ base::Result<void> Plane::commit()
             return base::Failure(state.error());
         states.push_back(std::move(*state));
     }
+    for (auto &[name, record] : connections_)
+        if (record.next)
+            record.current = std::exchange(record.next, nullptr);
     for (std::size_t worker = 0; worker < workers_.size(); ++worker)
         workers_[worker]->post(std::move(states[worker]));
     return {};
@@ -207,16 +216,17 @@ base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) 
         routes.emplace_back();
     }
     for (const auto &[name, record] : connections_) {
-        const auto tunnel = tunnel_index.find(record.current->parameters.tunnel);
+        const std::shared_ptr<const ConnectionEntry> &entry = record.next ? record.next : record.current;
+        const auto tunnel = tunnel_index.find(entry->parameters.tunnel);
         if (tunnel == tunnel_index.end())
             continue;
         const auto index = static_cast<std::uint32_t>(state->connections.size());
-        const core::ConnectionParameters &parameters = record.current->parameters;
+        const core::ConnectionParameters &parameters = entry->parameters;
         std::vector<core::ForwardingEntry> &entries = routes[tunnel->second];
         entries.push_back({whole(parameters.local), whole(parameters.remote), index});
         for (const core::NetworkParameters &network : parameters.networks)
             entries.push_back({network.source, network.destination, index});
-        state->connections.push_back(record.current);
+        state->connections.push_back(entry);
     }
     for (std::size_t i = 0; i < routes.size(); ++i) {
         auto table = core::ForwardingTable::build(routes[i]);
@@ -253,7 +263,7 @@ void Plane::add_sockets(ForwardingState &state) const
     }
 }
 
-base::Result<void>
+base::Result<std::uint64_t>
 Plane::take_events(const std::function<void(const std::string &connection, const PathEvent &event)> &callback)
 {
     wakeup_.clear();
@@ -261,14 +271,16 @@ Plane::take_events(const std::function<void(const std::string &connection, const
     for (const auto &[name, record] : connections_)
         if (record.current)
             names[record.current->connection->id()] = &name;
+    std::uint64_t lost = 0;
     for (const auto &worker : workers_) {
         while (const auto event = worker->events().pop())
             if (const auto name = names.find(event->connection); name != names.end())
                 callback(*name->second, *event);
-        if (worker->failed())
-            return base::fail(base::ErrorCode::kSystem, "a worker of the data plane has failed");
+        lost += worker->events().take_lost();
+        if (const char *failure = worker->failure())
+            return base::fail(base::ErrorCode::kSystem, failure);
     }
-    return {};
+    return lost;
 }
 
 void Plane::visit_tunnels(const std::function<void(const Tunnel &)> &callback) const

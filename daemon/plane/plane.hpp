@@ -49,8 +49,9 @@ public:
     // Readable when take_events() has something to tell.
     int events_fd() const noexcept { return wakeup_.fd(); }
     // Calls back for each path that changed its status: name of the connection, number of the path, what and when.
+    // Returns how many changes were too many to be told.
     // kSystem if a worker has failed, after which the tunnel does not work any more.
-    base::Result<void>
+    base::Result<std::uint64_t>
     take_events(const std::function<void(const std::string &connection, const PathEvent &event)> &callback);
 
     // Calls back for everything that has counters, in the order of names.

@@ -60,8 +60,6 @@ void Receiver::run(const ForwardingState &state, std::span<const std::uint32_t> 
     const std::size_t share =
         std::clamp<std::size_t>(kSlots / std::max<std::size_t>(sockets.size(), 1), 1, kMaxSocketSlots);
     for (const std::uint32_t index : sockets) {
-        if (slots_used_ + share > kSlots)
-            break; // the others are still readable in the next pass
         read(state, state.sockets[index], share, now);
     }
     deliver(state, now);
@@ -169,7 +167,7 @@ void Receiver::deliver_connection(const ForwardingState &state, std::span<Arriva
 {
     const ConnectionEntry &entry = *state.connections[arrivals.front().connection];
     Connection &connection = *entry.connection;
-    TunWriter &writer = state.tunnels[entry.tunnel].tunnel->writer;
+    TunWriter &writer = entry.tunnel->writer;
     // Unnumbered packets first, as they came: nothing is known of their order. Distances between numbers are taken from
     // one in their midst, which makes this an order even across the wrap; numbers 2^31 apart, which only an adversary
     // sends together, may come out in any order.
@@ -198,16 +196,16 @@ void Receiver::deliver_connection(const ForwardingState &state, std::span<Arriva
     write_released(connection, writer);
 }
 
-void Receiver::apply(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now)
+void Receiver::apply(const ConnectionEntry &entry, base::Instant now)
 {
     entry.connection->apply(entry, now, events_, released_);
-    write_released(*entry.connection, state.tunnels[entry.tunnel].tunnel->writer);
+    write_released(*entry.connection, entry.tunnel->writer);
 }
 
-void Receiver::on_deadline(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now)
+void Receiver::on_deadline(const ConnectionEntry &entry, base::Instant now)
 {
     entry.connection->reorder.on_deadline(now, released_);
-    write_released(*entry.connection, state.tunnels[entry.tunnel].tunnel->writer);
+    write_released(*entry.connection, entry.tunnel->writer);
 }
 
 void Receiver::write_released(Connection &connection, TunWriter &writer)

@@ -31,10 +31,10 @@ public:
     std::span<const std::uint32_t> touched() const noexcept { return touched_; }
 
     // Follows a new version of a connection; writes what its reorder buffer lets go for that.
-    void apply(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now);
+    void apply(const ConnectionEntry &entry, base::Instant now);
 
     // Writes what the connection's reorder buffer has held long enough.
-    void on_deadline(const ForwardingState &state, const ConnectionEntry &entry, base::Instant now);
+    void on_deadline(const ConnectionEntry &entry, base::Instant now);
 
 private:
     struct Arrival {

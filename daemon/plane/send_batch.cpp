@@ -21,6 +21,10 @@ void SendBatch::start(Path &path) noexcept
 void SendBatch::add(base::ConstOctets header, base::ConstOctets payload) noexcept
 {
     const std::size_t size = header.size() + payload.size();
+    if (size > kMaxDatagram) {
+        path_->counters.drops.add(Drop::kSendError);
+        return;
+    }
     if (!append(size))
         begin(size);
     iovec *part = &parts_[2 * datagram_count_++];
@@ -70,15 +74,15 @@ void SendBatch::begin(std::size_t size) noexcept
     ++message_count_;
 }
 
-SendBatch::Outcome SendBatch::flush() noexcept
+SendBatch::Outcome SendBatch::flush(base::Instant now) noexcept
 {
     while (next_message_ < message_count_) {
         Message &message = messages_[next_message_];
         const Outcome outcome = message.singly ? send_singly(message) : send_messages();
         if (outcome == Outcome::kBlocked) {
-            if (!path_->congested)
+            if (now >= path_->congested_until)
                 return Outcome::kBlocked;
-            drop_rest();
+            give_up(now);
         }
     }
     return Outcome::kDone;
@@ -117,7 +121,6 @@ void SendBatch::sent(Message &message, std::uint16_t count) noexcept
         octets += parts_[2 * i].iov_len + parts_[2 * i + 1].iov_len;
     path_->counters.packets_out.add(count);
     path_->counters.octets_out.add(octets - count * proto::kGreSequencedSize);
-    path_->congested = false;
     soft_errors_ = 0;
     message.first += count;
     message.count = static_cast<std::uint16_t>(message.count - count);
@@ -160,6 +163,12 @@ bool SendBatch::survive(int error, Message &message) noexcept
     if (message.count == 0)
         ++next_message_;
     return true;
+}
+
+void SendBatch::give_up(base::Instant now) noexcept
+{
+    path_->congested_until = now + kCongested;
+    drop_rest();
 }
 
 void SendBatch::drop_rest() noexcept

@@ -21,6 +21,11 @@ public:
     Path &path() const noexcept { return *path_; }
 
     bool full() const noexcept { return datagram_count_ == kMaxDatagrams || message_count_ == kMaxMessages; }
+    // True if not much more fits.
+    bool nearly_full() const noexcept
+    {
+        return datagram_count_ > kMaxDatagrams / 2 || message_count_ > kMaxMessages / 2;
+    }
     // Adds a datagram of two parts, which must stay until it is sent. Not to a full batch.
     void add(base::ConstOctets header, base::ConstOctets payload) noexcept;
 
@@ -28,7 +33,9 @@ public:
         kDone,    // everything is sent, or dropped and counted
         kBlocked, // the send buffer is full: the rest waits for another flush
     };
-    Outcome flush() noexcept;
+    Outcome flush(base::Instant now) noexcept;
+    // Gives up what waits, and from now on what the send buffer does not take, until it has room for a while.
+    void give_up(base::Instant now) noexcept;
     // Gives up what waits.
     void drop_rest() noexcept;
 
@@ -39,6 +46,11 @@ private:
     static constexpr std::size_t kMaxDatagrams = 512;
     // The most octets of a message: what fits in an IPv4 datagram, less room for options.
     static constexpr std::size_t kMaxOctets = 65000;
+    // The most octets of a datagram (RFC 768 over IPv4).
+    static constexpr std::size_t kMaxDatagram = 65507;
+    // A path that made the tunnel stand still too long drops what its send buffer does not take, until the buffer has
+    // not been full for so long.
+    static constexpr base::Duration kCongested = std::chrono::seconds(1);
 
     struct Message {
         std::size_t octets;

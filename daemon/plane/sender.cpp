@@ -30,13 +30,14 @@ Sender::Sender() : arena_(new std::byte[kArenaSize]), headers_(new std::byte[kHe
 {
     batches_.reserve(kMaxBatches);
     while (batches_.size() < kMaxBatches)
-        batches_.push_back(std::make_unique<SendBatch>());
+        batches_.push_back(std::make_unique_for_overwrite<SendBatch>());
 }
 
 void Sender::run(const ForwardingState &state, const TunnelEntry &tunnel, base::Instant now)
 {
     std::size_t used = 0;
-    for (std::size_t reads = 0; reads < kMaxReads && kArenaSize - used >= kMaxRead; ++reads) {
+    nearly_full_ = false;
+    for (std::size_t reads = 0; reads < kMaxReads && kArenaSize - used >= kMaxRead && !nearly_full_; ++reads) {
         const base::Octets room(arena_.get() + used, kMaxRead);
         const ssize_t size = tunnel.tunnel->tun.read(room);
         if (size <= 0)
@@ -84,9 +85,9 @@ void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, ba
         connection.drops.add(Drop::kNoPath, super ? super->count() : 1);
         refuse(*tunnel.tunnel, connection, packet, now);
     } else if (super) {
-        send_super_packet(connection, *version, *super);
+        send_super_packet(connection, *version, *super, now);
     } else {
-        send_packet(connection, *version, packet);
+        send_packet(connection, *version, packet, now);
     }
 }
 
@@ -107,19 +108,20 @@ void Sender::refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets pa
     tunnel.writer.flush();
 }
 
-void Sender::send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet)
+void Sender::send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet,
+                               base::Instant now)
 {
     for (std::size_t i = 0; i < packet.count(); ++i) {
-        SendBatch &batch = prepare(next_path(connection));
+        SendBatch &batch = prepare(next_path(connection), now);
         const base::Octets header = start_header(connection, version);
         packet.write_headers(i, header.subspan(proto::kGreSequencedSize));
         queue(batch, proto::kGreSequencedSize + packet.header_size(), packet.payload(i));
     }
 }
 
-void Sender::send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet)
+void Sender::send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet, base::Instant now)
 {
-    SendBatch &batch = prepare(next_path(connection));
+    SendBatch &batch = prepare(next_path(connection), now);
     start_header(connection, version);
     queue(batch, proto::kGreSequencedSize, packet);
 }
@@ -136,11 +138,11 @@ base::Octets Sender::start_header(Connection &connection, base::IpVersion versio
     return room;
 }
 
-SendBatch &Sender::prepare(Path &path)
+SendBatch &Sender::prepare(Path &path, base::Instant now)
 {
     if (kHeaderArenaSize - headers_used_ < kMaxHeader ||
         (path.batch != nullptr ? path.batch->full() : batch_count_ == kMaxBatches))
-        make_room();
+        make_room(now);
     if (path.batch == nullptr) {
         path.batch = batches_[batch_count_++].get();
         path.batch->start(path);
@@ -152,12 +154,13 @@ void Sender::queue(SendBatch &batch, std::size_t header_size, base::ConstOctets 
 {
     batch.add(base::ConstOctets(headers_.get() + headers_used_, header_size), payload);
     headers_used_ += header_size;
+    nearly_full_ = nearly_full_ || batch.nearly_full() || batch_count_ > kMaxBatches / 2;
 }
 
-void Sender::make_room()
+void Sender::make_room(base::Instant now)
 {
     for (std::size_t i = 0; i < batch_count_; ++i) {
-        if (batches_[i]->flush() == SendBatch::Outcome::kBlocked)
+        if (batches_[i]->flush(now) == SendBatch::Outcome::kBlocked)
             batches_[i]->drop_rest();
         batches_[i]->path().batch = nullptr;
     }
@@ -170,7 +173,7 @@ void Sender::flush(base::Instant now)
     // What is blocked moves to the front; the others are done with.
     std::size_t blocked = 0;
     for (std::size_t i = 0; i < batch_count_; ++i) {
-        if (batches_[i]->flush() == SendBatch::Outcome::kDone)
+        if (batches_[i]->flush(now) == SendBatch::Outcome::kDone)
             batches_[i]->path().batch = nullptr;
         else
             std::swap(batches_[blocked++], batches_[i]);
@@ -191,9 +194,8 @@ void Sender::retry(base::Instant now)
     stalled_since_ = since;
     if (now - since < kStallLimit)
         return;
-    for (std::size_t i = 0; i < batch_count_; ++i) {
-        batches_[i]->path().congested = true; // the next flush drops what the kernel does not take
-    }
+    for (std::size_t i = 0; i < batch_count_; ++i)
+        batches_[i]->give_up(now);
     flush(now);
 }
 

@@ -30,8 +30,9 @@ public:
 
 private:
     void forward(const ForwardingState &state, const TunnelEntry &tunnel, base::Octets read, base::Instant now);
-    void send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet);
-    void send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet);
+    void send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet,
+                           base::Instant now);
+    void send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet, base::Instant now);
     // Tells the sender of a packet that no path is left, once in a while.
     void refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets packet, base::Instant now);
     // Writes a GRE header with the connection's next number at the end of the header arena; returns it and the room
@@ -39,11 +40,11 @@ private:
     base::Octets start_header(Connection &connection, base::IpVersion version);
     static Path &next_path(Connection &connection);
     // The batch of a path, with room for one more datagram in it and for its header in the arena.
-    SendBatch &prepare(Path &path);
+    SendBatch &prepare(Path &path, base::Instant now);
     // Queues a datagram whose header was written at the end of the header arena.
     void queue(SendBatch &batch, std::size_t header_size, base::ConstOctets payload);
     // Sends what is queued, in the midst of reading; what the kernel does not take now is dropped.
-    void make_room();
+    void make_room(base::Instant now);
     void flush(base::Instant now);
 
     std::unique_ptr<std::byte[]> arena_;   // what is read from the tun; payloads are sent from here
@@ -51,6 +52,7 @@ private:
     std::size_t headers_used_ = 0;
     std::vector<std::unique_ptr<SendBatch>> batches_;
     std::size_t batch_count_ = 0; // in use
+    bool nearly_full_ = false;    // some batch, or all of them together: time to send
     base::Instant stalled_since_{};
 };
 

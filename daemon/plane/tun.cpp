@@ -32,6 +32,9 @@ base::Failure failure(const std::string &what)
         return sys::system_failure(error, what + " (run mptd as root, or give it CAP_NET_ADMIN)");
     case EBUSY:
         return sys::system_failure(error, what + " (another program, or another mptd, uses that name)");
+    case EINVAL:
+        return base::fail(base::ErrorCode::kAlreadyExists,
+                          what + ": an interface of that name and another kind is there, or it is no name for one");
     case ENOENT:
     case ENODEV:
         return sys::system_failure(error, what + " (is the kernel's tun module there?)");
@@ -59,6 +62,13 @@ base::Result<Tun> Tun::open(const std::string &name)
     request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
     if (ioctl(fd.get(), TUNSETIFF, &request) != 0)
         return failure(fmt::format("making the tunnel interface {}", name));
+    // One that outlives its last descriptor would keep what we add to it.
+    if (ioctl(fd.get(), TUNGETIFF, &request) != 0 || (request.ifr_flags & IFF_PERSIST) != 0)
+        return base::fail(
+            base::ErrorCode::kAlreadyExists,
+            fmt::format("making the tunnel interface {0}: another program has made a persistent one of that "
+                        "name ('ip tuntap delete {0} mode tun' removes it)",
+                        name));
     constexpr unsigned offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
     const bool udp = ioctl(fd.get(), TUNSETOFFLOAD, offloads | kTunUso4 | kTunUso6) == 0;
     if (!udp && ioctl(fd.get(), TUNSETOFFLOAD, offloads) != 0 && ioctl(fd.get(), TUNSETOFFLOAD, 0U) != 0)

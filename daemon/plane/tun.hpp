@@ -14,8 +14,8 @@ namespace mpt::plane {
 // proto::kOffloadHeaderSize octets in front.
 class Tun {
 public:
-    // Makes the device, or takes over a persistent one of that name that nobody uses. It is gone when the last
-    // descriptor is closed. kNotPermitted without CAP_NET_ADMIN, kAlreadyExists if the name is in use.
+    // Makes the device, which is gone when the last descriptor is closed. kNotPermitted without CAP_NET_ADMIN,
+    // kAlreadyExists if there is an interface of that name.
     static base::Result<Tun> open(const std::string &name);
 
     int fd() const noexcept { return fd_.get(); }

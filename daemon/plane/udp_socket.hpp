@@ -29,8 +29,14 @@ public:
     unsigned scope() const noexcept { return scope_; }
     // Octets of the largest datagrams that the kernel splits a message into (UDP_SEGMENT); 0 if it does not.
     std::size_t largest_segment() const noexcept { return largest_segment_; }
-    // The kernel refused to split into datagrams of this size; 0: into any.
+    // The kernel refused to split into datagrams of this size; 0: into any, which it will not do later either.
     void refuse_segments(std::size_t size) noexcept { largest_segment_ = size > 0 ? size - 1 : 0; }
+    // What was too large for the path's MTU may fit again.
+    void retry_segments() noexcept
+    {
+        if (largest_segment_ > 0)
+            largest_segment_ = SIZE_MAX;
+    }
 
     // Sends one datagram, to `remote` or to the peer of a connected socket; never waits. False if the kernel does not
     // take it.

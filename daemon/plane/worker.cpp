@@ -23,10 +23,10 @@ constexpr base::Duration kRetry = std::chrono::microseconds(500);
 
 constexpr std::size_t kMaxReadySockets = 64; // in one pass
 
-// A deadline missed by so much means that the process did not run; then the sockets may be full of what came meanwhile,
-// which takes some hundred passes to read.
+// A deadline missed by so much means that the process did not run; then the sockets may be full of what came meanwhile.
+// To read that takes less than the second bound, which keeps a busy worker from doing nothing else.
 constexpr base::Duration kLate = std::chrono::milliseconds(10);
-constexpr int kMaxPasses = 512;
+constexpr base::Duration kCatchUp = std::chrono::milliseconds(30);
 
 } // namespace
 
@@ -93,10 +93,15 @@ Worker::~Worker()
 
 void Worker::run()
 {
-    if (loop_.run())
-        return;
-    failed_ = true;
+    if (!loop_.run())
+        fail("a worker of the data plane has failed");
+}
+
+void Worker::fail(const char *why)
+{
+    failure_ = why;
     control_.signal();
+    loop_.exit();
 }
 
 // One pass over the sockets that are readable; false if none is.
@@ -121,7 +126,11 @@ bool Worker::receive()
 void Worker::on_tunnel(Tunnel &tunnel, std::uint32_t events)
 {
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-        tunnel.readable->disable(); // somebody has removed the interface
+        fail("a tunnel interface was removed from outside: restart mptd to make it again");
+        return;
+    }
+    if (adoption_waits_) {
+        tunnel.readable->disable(); // until the stalled tunnels have sent what waits, and the new state is there
         return;
     }
     const base::Instant now = sys::now();
@@ -140,8 +149,10 @@ void Worker::on_retry(Tunnel &tunnel)
         tunnel.retry->set(now + kRetry);
         return;
     }
-    tunnel.readable->enable();
-    adopt();
+    if (adoption_waits_)
+        mailbox_.wake();
+    else
+        tunnel.readable->enable();
 }
 
 void Worker::on_links()
@@ -156,12 +167,13 @@ void Worker::on_links()
 void Worker::on_connection_deadline(Connection &connection)
 {
     // Keepalives that have arrived count, even if this process stood still for long: then read all that waits first.
-    int passes = sys::now() - connection.timer_deadline.value_or(base::Instant{}) > kLate ? kMaxPasses : 1;
-    while (passes-- > 0 && receive()) {
+    const base::Instant start = sys::now();
+    const bool late = start - connection.timer_deadline.value_or(start) > kLate;
+    while (receive() && late && sys::now() - start < kCatchUp) {
     }
     const base::Instant now = sys::now();
     connection.timer_deadline.reset();
-    receiver_.on_deadline(*state_, *connection.entry, now);
+    receiver_.on_deadline(*connection.entry, now);
     connection.on_path_deadline(now, events_);
     connection.publish_reorder_counters();
     set_timer(connection);
@@ -186,7 +198,13 @@ void Worker::adopt()
                                      [](const TunnelEntry &entry) { return entry.tunnel->sender.stalled(); });
     if (stalled) {
         mailbox_.clear();
+        adoption_waits_ = true;
         return;
+    }
+    if (adoption_waits_) {
+        adoption_waits_ = false;
+        for (const TunnelEntry &entry : state_->tunnels)
+            entry.tunnel->readable->enable();
     }
     auto next = mailbox_.take();
     if (next == nullptr)
@@ -208,7 +226,8 @@ void Worker::watch_socket(UdpSocket &socket, std::uint32_t index)
         epoll_event event{};
         event.events = EPOLLIN;
         event.data.ptr = &socket;
-        epoll_ctl(sockets_.get(), EPOLL_CTL_ADD, socket.fd(), &event);
+        if (epoll_ctl(sockets_.get(), EPOLL_CTL_ADD, socket.fd(), &event) != 0)
+            fail("a path's socket cannot be watched: too many of them, or no memory");
     }
     socket.index = index;
     socket.generation = generation_;
@@ -235,7 +254,7 @@ void Worker::apply(const ConnectionEntry &entry)
         return;
     if (!connection.timer)
         connection.timer.emplace(loop_.make_timer([this, &connection] { on_connection_deadline(connection); }).value());
-    receiver_.apply(*state_, entry, sys::now());
+    receiver_.apply(entry, sys::now());
     connection.publish_reorder_counters();
     set_timer(connection);
 }
@@ -244,8 +263,10 @@ void Worker::apply(const ConnectionEntry &entry)
 void Worker::release(const ForwardingState &previous)
 {
     for (const SocketEntry &entry : previous.sockets)
-        if (entry.socket->generation != generation_)
+        if (entry.socket->generation != generation_) {
             epoll_ctl(sockets_.get(), EPOLL_CTL_DEL, entry.socket->fd(), nullptr);
+            entry.socket->generation = 0; // the control thread may still bring it back
+        }
     for (const TunnelEntry &entry : previous.tunnels)
         if (entry.tunnel->generation != generation_) {
             entry.tunnel->readable.reset();
@@ -254,6 +275,7 @@ void Worker::release(const ForwardingState &previous)
     for (const auto &entry : previous.connections)
         if (entry->connection->generation != generation_) {
             entry->connection->timer.reset();
+            entry->connection->timer_deadline.reset();
             entry->connection->entry = nullptr;
         }
 }

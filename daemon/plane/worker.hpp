@@ -33,8 +33,8 @@ public:
     // Makes the worker look at the flags of the interfaces again. From any thread.
     void look_at_links() noexcept { links_.signal(); }
     EventQueue &events() noexcept { return events_; }
-    // True if the thread has ended by itself, because of an error that it could not survive.
-    bool failed() const noexcept { return failed_; }
+    // Why the thread has ended by itself; null while it has not.
+    const char *failure() const noexcept { return failure_; }
 
 private:
     Worker(const Wakeup &control, Wakeup mailbox, Wakeup links, Wakeup stop, sys::EventLoop loop,
@@ -42,6 +42,7 @@ private:
 
     base::Result<void> prepare();
     void run();
+    void fail(const char *why);
 
     bool receive();
     void on_tunnel(Tunnel &tunnel, std::uint32_t events);
@@ -70,8 +71,9 @@ private:
 
     std::unique_ptr<const ForwardingState> state_;
     std::uint64_t generation_ = 0; // of state_
+    bool adoption_waits_ = false;  // for stalled tunnels; meanwhile nothing is read from the others
     Receiver receiver_;
-    std::atomic<bool> failed_{false};
+    std::atomic<const char *> failure_{nullptr};
     std::thread thread_;
 };
 

@@ -213,7 +213,8 @@ base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size
     else if (at.parameters.remote.address.is_unspecified())
         waits_for = "the address of the peer is not known";
 
-    if (at.parameters.local.address != local) {
+    const bool moved = at.parameters.local.address != local;
+    if (moved) {
         at.parameters.local.address = local;
         plane_.set_connection(parameters_of(record));
     }
@@ -223,7 +224,7 @@ base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size
         if (changed)
             notices.push_back(
                 {Notice::Level::kWarning, fmt::format("{} waits: {}", path_title(record, path), waits_for)});
-        return plane_.close_path(record.config.name, path, ready, present);
+        return plane_.close_path(record.config.name, path, ready, present) || moved;
     }
     const auto opened = plane_.open_path(record.config.name, path);
     if (!opened) {
@@ -248,15 +249,36 @@ base::Result<void> Manager::follow_interfaces(const std::function<bool(const Pat
     return changed ? plane_.commit() : base::Result<void>{};
 }
 
+void Manager::follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices)
+{
+    if (!network_.interface_ready(tunnel.name)) {
+        tunnels_down_.insert(tunnel.name);
+        return;
+    }
+    if (tunnels_down_.erase(tunnel.name) == 0)
+        return;
+    const auto tell = [&notices](const base::Result<void> &done) {
+        if (!done)
+            notices.push_back({Notice::Level::kError, done.error().text});
+    };
+    tell(network_.add_addresses(tunnel));
+    for (const ConnectionRecord &record : connections_)
+        if (record.tunnel == tunnel.name)
+            tell(network_.add_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote));
+}
+
 base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices)
 {
+    for (const config::TunnelConfig &tunnel : interface_.tunnels)
+        if (interfaces.contains(tunnel.name))
+            follow_tunnel(tunnel, notices);
     return follow_interfaces([&](const PathRecord &path) { return interfaces.contains(path.parameters.interface); },
                              notices);
 }
 
-base::Result<void> Manager::retry_waiting(Notices &notices)
+base::Result<void> Manager::retry(Notices &notices)
 {
-    return follow_interfaces([](const PathRecord &path) { return !path.waits_for.empty(); }, notices);
+    return follow_interfaces([](const PathRecord &) { return true; }, notices);
 }
 
 void Manager::on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,

@@ -52,9 +52,9 @@ public:
     // Something about these interfaces has changed: paths that wait are tried, and those that lost their interface or
     // address are closed.
     base::Result<void> on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices);
-    // Tries the paths that wait once more: what they wait for, such as a port that another program had, is not always
-    // told by an interface.
-    base::Result<void> retry_waiting(Notices &notices);
+    // Looks at all paths once more: what one waits for, such as a port that another program had or a route to the peer,
+    // is not always told by an interface.
+    base::Result<void> retry(Notices &notices);
     // The data plane says that a path's status has changed.
     void on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,
                         Notices &notices) const;
@@ -65,6 +65,8 @@ public:
 private:
     std::vector<config::ConnectionConfig> load_connections(Notices &notices);
     void add_connection(const config::ConnectionConfig &config);
+    // A tunnel interface that was set down and up again gets back what the kernel took away.
+    void follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices);
     core::ConnectionParameters parameters_of(const ConnectionRecord &record) const;
     base::Result<void> follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices);
     // Opens or closes the path as its interface is now. False if nothing has changed. A failure has been told.
@@ -75,6 +77,7 @@ private:
     Network &network_;
     DataPlane &plane_;
     std::vector<ConnectionRecord> connections_;
+    std::set<std::string> tunnels_down_; // interfaces of ours that somebody has set down
 };
 
 } // namespace mpt::service

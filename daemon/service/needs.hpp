@@ -33,6 +33,8 @@ public:
 
     // Gives a tunnel interface that is there its addresses, MTU and queue length, and sets it up.
     virtual base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) = 0;
+    // Gives it its addresses once more: the kernel takes some away when it is set down.
+    virtual base::Result<void> add_addresses(const config::TunnelConfig &tunnel) = 0;
     // Routes packets to the peer's tunnel address into the tunnel, with the own tunnel address as their source.
     virtual base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
                                               const base::Address &remote) = 0;

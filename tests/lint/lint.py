@@ -186,7 +186,8 @@ def main():
     if len(sys.argv) < 2 or sys.argv[1] not in checks:
         sys.exit(__doc__)
     findings = list(checks[sys.argv[1]](*sys.argv[2:]))
-    print(*findings, sep='\n')
+    for finding in findings:
+        print(finding)
     return 1 if findings else 0
 
 

@@ -257,6 +257,7 @@ class Daemon:
     def __init__(self, host, directory, wrapper=()):
         self.host = host
         self.directory = pathlib.Path(directory)
+        self.ended = False  # somebody waited for its end
         self._log = host.lab.directory / f'log-{len(host.lab.daemons)}'
         with self._log.open('w') as log:
             self.process = host.start(*wrapper, mptd_path(), '--config', directory, stdin=subprocess.DEVNULL,
@@ -304,6 +305,7 @@ class Daemon:
 
     def wait(self):
         """Its exit status."""
+        self.ended = True
         return self.process.wait(PATIENCE)
 
     def stop(self, how=signal.SIGTERM):
@@ -379,8 +381,17 @@ class LabTest(unittest.TestCase):
 
     def make_lab(self, *names):
         lab = Lab(*names)
-        self.addCleanup(lab.close)
+        self.addCleanup(self._end, lab)
         return lab
+
+    def _end(self, lab):
+        """No daemon may have ended by itself, and those that still run must end well."""
+        try:
+            for daemon in lab.daemons:
+                if not daemon.ended:
+                    self.assertEqual(daemon.stop(), 0, f'exit status of mptd on {daemon.host.name}')
+        finally:
+            lab.close()
 
     def figure3(self, **options):
         """Two ready daemons on a new Lab.figure3(): the lab, a's and b's."""

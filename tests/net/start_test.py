@@ -211,8 +211,11 @@ class Topology(lab.LabTest):
         daemons = {host: lab.Daemon(net[host], directory) for host, directory in configs.items()}
         for daemon in daemons.values():
             daemon.wait_ready()
-        for address in ('10.0.0.3', '10.0.0.4', 'fec0:9::3'):
+        for address, tunnel in (('10.0.0.3', 'tun0'), ('10.0.0.4', 'tun0'), ('fec0:9::3', 'tun1')):
+            before = {name: net['a'].received(name) for name in ('tun0', 'tun1')}
             self.assertIn(' 10 received, 0% packet loss', net['a'].run('ping', '-c', 10, '-i', 0.01, address))
+            came = {name: net['a'].received(name) - before[name] for name in before}
+            self.assertEqual(came, {'tun0': 0, 'tun1': 0, tunnel: 10}, 'the answers come out of their own tunnel')
         statistics = daemons['a'].statistics()
         self.assertEqual(set(statistics.tunnels), {'tun0', 'tun1'})
         for name in ('b', 'c', 'second'):

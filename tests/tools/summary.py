@@ -16,32 +16,33 @@ import xml.etree.ElementTree as ElementTree
 LINES = 60  # of each output
 
 
-def cases_of(directory):
+def cases_of(directory, programs):
     """By test program, how many of its cases passed, failed and were skipped, as far as it told."""
     cases = collections.defaultdict(collections.Counter)
     for suite in ElementTree.parse(directory / 'meson-logs/testlog.junit.xml').iter('testsuite'):
-        program = (suite.get('name').split('.') + [''])[1]
+        # PROJECT for programs without cases of their own, else PROJECT.PROGRAM or PROJECT.PROGRAM.SUITE
+        name = suite.get('name').partition('.')[2]
         for case in suite.iter('testcase'):
             kinds = {element.tag for element in case}
             verdict = ('failed' if kinds & {'failure', 'error'} else
                        'skipped' if 'skipped' in kinds or case.get('status') == 'notrun' else 'passed')
-            cases[program or case.get('name')][verdict] += 1
+            program = case.get('name') if not name else name if name in programs else name.rpartition('.')[0]
+            cases[program][verdict] += 1
     return cases
 
 
 def main():
     total = collections.Counter(failed=int(sys.argv[2]))
     for directory in map(pathlib.Path, sys.argv[3:]):
-        cases = cases_of(directory)
-        for line in (directory / 'meson-logs/testlog.json').read_text().splitlines():
-            test = json.loads(line)
-            program = test['name'].rpartition(' / ')[2]
-            counted = cases[program]
+        tests = [json.loads(line) for line in (directory / 'meson-logs/testlog.json').read_text().splitlines()]
+        cases = cases_of(directory, {test['name'] for test in tests})
+        for test in tests:
+            counted = cases[test['name']]
             if test['result'] == 'SKIP':
                 counted = collections.Counter(skipped=1)
             elif test['result'] != 'OK':
                 counted['failed'] = max(counted['failed'], 1)  # it crashed or took too long
-                print(f'\n== {directory.name}: {program}: {test["result"]}')
+                print(f'\n== {directory.name}: {test["name"]}: {test["result"]}')
                 for stream in ('stdout', 'stderr'):
                     lines = test.get(stream, '').splitlines()
                     print(*([f'... ({len(lines) - LINES} lines)'] if len(lines) > LINES else []), *lines[-LINES:], sep='\n')

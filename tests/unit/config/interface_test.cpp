@@ -162,6 +162,8 @@ TEST(Interface, TellsDoubleTunnels)
     EXPECT_THAT(
         problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.0.1/30\n"),
         ElementsAre("warning: i.conf:16: ipv4_addr = 10.0.0.1/30: overlaps 10.0.0.2/24 of another tunnel, in line 11"));
+    EXPECT_THAT(problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.9.1/16\n"),
+                ElementsAre(HasSubstr("ipv4_addr = 10.0.9.1/16: overlaps 10.0.0.2/24 of another tunnel, in line 11")));
     EXPECT_THAT(
         problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.1.2/24\nipv6_addr = fec0:0:0:1::2/64\n"),
         IsEmpty());

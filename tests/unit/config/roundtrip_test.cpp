@@ -16,7 +16,7 @@ namespace {
 using test::texts;
 using testing::IsEmpty;
 
-constexpr int kRounds = 1000;
+constexpr int kRounds = 500;
 
 class Generator {
 public:

@@ -5,10 +5,8 @@
 #include <random>
 #include <tuple>
 
-namespace mpt::core
-{
-namespace
-{
+namespace mpt::core {
+namespace {
 
 base::Address address(std::string_view text)
 {
@@ -86,8 +84,7 @@ TEST(ForwardingTable, HostBitsAreIgnored)
 
 TEST(ForwardingTable, TheSameTwiceForOneConnectionIsNoConflict)
 {
-    const ForwardingTable table =
-        build({entry("10.0.0.2", "10.0.0.3", 1), entry("10.0.0.2/32", "10.0.0.3/32", 1)});
+    const ForwardingTable table = build({entry("10.0.0.2", "10.0.0.3", 1), entry("10.0.0.2/32", "10.0.0.3/32", 1)});
     EXPECT_EQ(table.find(address("10.0.0.2"), address("10.0.0.3")), 1U);
 }
 

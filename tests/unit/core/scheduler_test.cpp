@@ -7,10 +7,8 @@
 #include <random>
 #include <vector>
 
-namespace mpt::core
-{
-namespace
-{
+namespace mpt::core {
+namespace {
 
 Scheduler usable(const std::vector<std::uint16_t> &weights)
 {

@@ -44,6 +44,8 @@ private:
     sys::FileDescriptor fd_;
 };
 
+constexpr base::Instant kStart{std::chrono::hours(1)};
+
 class SendBatchTest : public LoopbackTest {
 protected:
     void SetUp() override
@@ -86,7 +88,7 @@ protected:
 TEST_F(SendBatchTest, DatagramsArriveAsTheyWereWhateverTheirSizes)
 {
     add({100, 100, 100, 60, 100, 100, 8, 1400, 1400, 1400, 1400, 1399, 1398, 20, 20, 1400});
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     expect_all_received();
     EXPECT_EQ(path.counters.packets_out.get(), 16U);
     // Inner octets: all but the GRE header of 8 octets each.
@@ -98,7 +100,7 @@ TEST_F(SendBatchTest, MoreThanTheKernelTakesAtOnceIsSentInParts)
     for (int i = 0; i < 300; ++i)
         add({1000});
     EXPECT_FALSE(batch->full());
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     expect_all_received();
 }
 
@@ -107,7 +109,7 @@ TEST_F(SendBatchTest, ItIsFullBeforeItOverflows)
     int count = 0;
     for (; !batch->full(); ++count)
         add({8U + static_cast<std::size_t>(count % 2)}); // each larger one begins a message of its own
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     expect_all_received();
     EXPECT_EQ(path.counters.packets_out.get(), static_cast<std::uint64_t>(count));
 }
@@ -115,18 +117,26 @@ TEST_F(SendBatchTest, ItIsFullBeforeItOverflows)
 TEST_F(SendBatchTest, WhatTheKernelDoesNotSplitIsSentOneByOne)
 {
     add({3000, 3000, 3000, 500}); // larger than the MTU: each goes out in fragments
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     expect_all_received();
     EXPECT_EQ(path.counters.packets_out.get(), 4U);
     EXPECT_LT(socket->largest_segment(), 3000U); // not tried again
     EXPECT_GE(socket->largest_segment(), 1400U); // but smaller ones are
 }
 
+TEST_F(SendBatchTest, WhatIsTooLargeForADatagramIsDropped)
+{
+    add({65508, 65536, 65543, 65544, 100});
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
+    EXPECT_EQ(peer->receive(), texts.back());
+    EXPECT_EQ(path.counters.packets_out.get(), 1U);
+}
+
 TEST_F(SendBatchTest, WithoutSegmentationOffloadItSendsEachDatagram)
 {
     socket->refuse_segments(0);
     add({100, 100, 100, 60});
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     expect_all_received();
 }
 
@@ -134,7 +144,7 @@ TEST_F(SendBatchTest, WhatCannotBeSentIsCountedAndTheRestGoesOn)
 {
     add({100});
     ASSERT_EQ(std::system("ip link set lo down"), 0);
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     EXPECT_EQ(path.counters.packets_out.get(), 0U);
     std::uint64_t errors = 0;
     path.counters.drops.visit([&](std::string_view reason, std::uint64_t count) {
@@ -150,20 +160,28 @@ TEST_F(SendBatchTest, AFullSendBufferBlocksUntilTheRestIsDropped)
     ASSERT_EQ(std::system("tc qdisc add dev lo root tbf rate 8kbit burst 1600 limit 10mb"), 0);
     const int small = 1;
     setsockopt(socket->fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    socket->refuse_segments(0);
     for (int i = 0; i < 64; ++i)
         add({1000});
-    socket->refuse_segments(0);
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kBlocked);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kBlocked);
     const std::uint64_t sent = path.counters.packets_out.get();
     EXPECT_LT(sent, 64U);
+    batch->give_up(kStart);
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
+    // From now on it is not waited for, until its buffer has had room for a while.
+    batch->start(path);
+    add({1000, 900, 1000, 900});
+    EXPECT_EQ(batch->flush(kStart + std::chrono::milliseconds(900)), SendBatch::Outcome::kDone);
+    batch->start(path);
+    add({1000, 900, 1000, 900});
+    EXPECT_EQ(batch->flush(kStart + std::chrono::seconds(2)), SendBatch::Outcome::kBlocked);
     batch->drop_rest();
-    EXPECT_EQ(batch->flush(), SendBatch::Outcome::kDone);
     std::uint64_t dropped = 0;
     path.counters.drops.visit([&](std::string_view reason, std::uint64_t count) {
         if (reason == "send buffer")
             dropped = count;
     });
-    EXPECT_EQ(sent + dropped, 64U);
+    EXPECT_EQ(path.counters.packets_out.get() + dropped, 64U + 8);
 }
 
 } // namespace

@@ -16,7 +16,6 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 constexpr const char *kInterface = R"(
 [general]
@@ -94,6 +93,11 @@ public:
         tunnels.push_back(tunnel.name);
         return {};
     }
+    base::Result<void> add_addresses(const config::TunnelConfig &tunnel) override
+    {
+        addresses.push_back(tunnel.name);
+        return {};
+    }
     base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
                                       const base::Address &remote) override
     {
@@ -120,6 +124,7 @@ public:
     std::set<std::string> without_carrier;
     std::vector<std::string> tunnels;
     std::vector<std::string> routes;
+    std::vector<std::string> addresses; // tunnels that were given theirs again
 };
 
 class MemoryPlane : public DataPlane {
@@ -135,7 +140,7 @@ public:
     }
     base::Result<bool> open_path(const std::string &connection, std::size_t path) override
     {
-        if (port_in_use)
+        if (port_in_use && !open.contains(fmt::format("{}/{}", connection, path)))
             return base::fail(base::ErrorCode::kAddressInUse, "port in use");
         return open.insert(fmt::format("{}/{}", connection, path)).second;
     }
@@ -275,6 +280,21 @@ TEST_F(ManagerTest, ClosesAPathThatLosesCarrierAndOpensItAgain)
     EXPECT_THAT(plane.open, ElementsAre("A/0", "A/1"));
 }
 
+TEST_F(ManagerTest, ATunnelSetDownAndUpGetsBackItsAddressesAndRoutes)
+{
+    ASSERT_TRUE(start());
+    network.interfaces["tun7"] = "10.0.0.2";
+    ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
+    EXPECT_THAT(network.addresses,
+                IsEmpty()); // an address taken away from an interface that stays up is somebody's wish
+    network.without_carrier.insert("tun7");
+    ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
+    network.without_carrier.clear();
+    ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
+    EXPECT_THAT(network.addresses, ElementsAre("tun7"));
+    EXPECT_EQ(network.routes.size(), 2U);
+}
+
 TEST_F(ManagerTest, DoesNotStartWithAPortInUseButSurvivesItLater)
 {
     plane.port_in_use = true;
@@ -291,10 +311,10 @@ TEST_F(ManagerTest, DoesNotStartWithAPortInUseButSurvivesItLater)
     EXPECT_TRUE(manager->on_interfaces_changed({"eth2"}, notices));
     EXPECT_THAT(notices, Contains(error("path 1 (eth2) is disabled: port in use")));
     notices.clear();
-    EXPECT_TRUE(manager->retry_waiting(notices));
+    EXPECT_TRUE(manager->retry(notices));
     EXPECT_THAT(notices, IsEmpty()); // it is told once
     plane.port_in_use = false;
-    EXPECT_TRUE(manager->retry_waiting(notices));
+    EXPECT_TRUE(manager->retry(notices));
     EXPECT_THAT(plane.open, Contains("A/1"));
 }
 
