@@ -78,6 +78,9 @@ private:
             if (const auto found = pairs_.find({c.ip_local, *c.ip_remote}); found != pairs_.end())
                 error("connection", "ip_remote", c.ip_remote->to_string(),
                       fmt::format("the connection in {} is between the same tunnel addresses", found->second));
+            else if (const auto network = networks_.find(tunnel_pair(c)); network != networks_.end())
+                error("connection", "ip_remote", c.ip_remote->to_string(),
+                      fmt::format("{} has the same source and destination", network->second));
         }
         if (c.local_port == interface_.cmdport_local)
             error("connection", "local_port", fmt::format("{}", c.local_port),
@@ -145,6 +148,15 @@ private:
         }
     }
 
+    // The packets between the two ends of a connection, as a network of one host each.
+    static NetworkPair tunnel_pair(const ConnectionConfig &connection)
+    {
+        const auto whole = [](const base::Address &address) {
+            return base::Prefix{address, static_cast<std::uint8_t>(address.bits())};
+        };
+        return {whole(connection.ip_local), whole(*connection.ip_remote)};
+    }
+
     static PathSocket socket_of(const ConnectionConfig &connection, const PathConfig &path)
     {
         const bool is_automatic = path.private_ipaddr.is_unspecified();
@@ -158,8 +170,10 @@ private:
     {
         const ConnectionConfig &c = *connection_;
         names_.emplace(c.name, c.file);
-        if (c.ip_remote)
+        if (c.ip_remote) {
             pairs_.emplace(TunnelPair{c.ip_local, *c.ip_remote}, c.file);
+            networks_.emplace(tunnel_pair(c), fmt::format("the tunnel of {}", c.file));
+        }
         for (std::size_t n = 0; n < c.paths.size(); ++n) {
             if (c.paths[n].remote_ipaddr)
                 sockets_.emplace(socket_of(c, c.paths[n]), fmt::format("[{}] in {}", path_section(n), c.file));

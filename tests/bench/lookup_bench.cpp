@@ -59,3 +59,5 @@ BENCHMARK(pairs)->Arg(1)->Arg(1000);
 BENCHMARK(networks)->Arg(1)->Arg(1000);
 
 } // namespace
+
+BENCHMARK_MAIN();

@@ -191,6 +191,18 @@ TEST(Check, NetworksDiffer)
         << "a default route beside a site, and one destination from two sources";
 }
 
+TEST(Check, ANetworkIsNotTheTunnelOfAnotherConnection)
+{
+    std::string network = with(other(1), "network_count    = 0", "network_count = 1");
+    network += "[net_0]\nip_ver = 4\nsrc_addr = 10.0.0.2/32\ndst_addr = 10.0.0.3/32\n";
+    const auto is_told = [](const char *file, const char *by) {
+        return testing::AllOf(testing::HasSubstr(file), testing::HasSubstr(by),
+                              testing::HasSubstr("has the same source and destination"));
+    };
+    EXPECT_THAT(check({kFirst, connection("b.conf", network)}), ElementsAre(is_told("b.conf", "the tunnel of a.conf")));
+    EXPECT_THAT(check({connection("0.conf", network), kFirst}), ElementsAre(is_told("a.conf", "[net_0] in 0.conf")));
+}
+
 TEST(Check, NetworksDoNotCoverATunnelAddress)
 {
     EXPECT_THAT(
