@@ -145,7 +145,9 @@ TEST(ReorderBuffer, StorageIsUsedAgainAfterRecycleOnly)
     const base::Instant now{1s};
     std::uint32_t number = 0;
     std::vector<std::uint32_t> expected;
-    const auto offer = [&](std::uint32_t n) { buffer.offer(now, 0, n, std::as_bytes(std::span(&n, 1)), out); };
+    std::vector<std::uint32_t> packets(1002); // they must stay until they are written
+    std::iota(packets.begin(), packets.end(), 0U);
+    const auto offer = [&](std::uint32_t n) { buffer.offer(now, 0, n, std::as_bytes(std::span(&packets[n], 1)), out); };
     while (!buffer.needs_recycle() && number < 1000) { // 1 0 3 2 5 4 ...: each odd one is copied
         offer(number + 1);
         if (!buffer.needs_recycle())
