@@ -110,8 +110,6 @@ base::Result<std::string> edit_text(std::string_view file, std::string_view text
     const Parsed<Config> before = parse(text);
     if (!before.value)
         return edit_failure(file, "it has an error, correct that first", before.problems);
-    if (*before.value == wanted)
-        return std::string(text);
     LineEditor editor(text);
     change(editor);
     std::string changed = editor.text();

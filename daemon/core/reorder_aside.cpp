@@ -18,6 +18,7 @@ constexpr base::Duration kAsideTime = 10s;               // what is behind is dr
 constexpr base::Duration kHoleTime = 10s;                // for which a jump may turn out to have been none
 constexpr base::Duration kStragglerTime = 2s;            // by which one path may be slower than another
 constexpr base::Duration kReorderTime = 20ms;            // by which packets of one path may overtake each other
+constexpr base::Duration kOldestAdmitted = 4s;           // of what was set aside: a ping a second shows a restart by then
 constexpr std::uint32_t kJumperConfirmations = 16;
 constexpr std::uint32_t kBehindRun = 16;  // late packets in a row
 constexpr std::uint32_t kRestartSpan = 4; // numbers for each packet that shows a restart; repeated old ones are sparser
@@ -211,7 +212,7 @@ void ReorderBuffer::admit(base::Instant now, std::size_t path, Out &out)
             count_behind(entry.sequence);
         else if (held(entry.sequence))
             ++counters_.duplicate;
-        else if (now - entry.arrival > kStragglerTime) // maybe of a peer that has restarted twice
+        else if (now - entry.arrival > kOldestAdmitted) // maybe of a peer that has restarted twice
             ++counters_.late;
         else {
             hold(entry);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Runs with everything at random: paths, links, traffic, windows, cuts, stalls, restarts. MPTD_SIM_SEEDS says how many
-// seeds are run (default 24), MPTD_SIM_FIRST_SEED where they begin.
+// seeds are run (default 48), MPTD_SIM_FIRST_SEED where they begin.
 #include "tests/sim/simulation.hpp"
 
 #include <algorithm>
@@ -174,7 +174,7 @@ TEST_P(Random, ServiceGoesOnAfterAnyFlood)
 INSTANTIATE_TEST_SUITE_P(Seeds, Random,
                          testing::Range(from_environment("MPTD_SIM_FIRST_SEED", 1),
                                         from_environment("MPTD_SIM_FIRST_SEED", 1) +
-                                            from_environment("MPTD_SIM_SEEDS", 24)));
+                                            from_environment("MPTD_SIM_SEEDS", 48)));
 
 } // namespace
 } // namespace mpt::sim

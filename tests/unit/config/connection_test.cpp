@@ -428,6 +428,7 @@ TEST(Connection, LooksAtTheKeyOnlyWhereItIsUsed)
     EXPECT_FALSE(value(without(unused, "auth_key")).has_key());
 
     EXPECT_EQ(value(with(unused, kKey, std::string(kMaxKeyText, 'k'))).auth_key.size(), kMaxKeyText);
+    EXPECT_THAT(problems(with(kEveryKey, kKey, std::string(kMaxKeyText + 1, 'a'))), testing::SizeIs(1));
     EXPECT_THAT(problems(with(unused, kKey, std::string(kMaxKeyText + 1, 'k'))),
                 ElementsAre("c.conf:21: auth_key: must be 64 hexadecimal digits, or 0 for no key"));
 }

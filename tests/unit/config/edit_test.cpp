@@ -244,6 +244,7 @@ TEST(Edit, RefusesWhatNoFileCanSay)
         [](ConnectionConfig &c) { c.paths.resize(21, c.paths[0]); },
         [](ConnectionConfig &c) { c.paths[0].weight_out = 0; },
         [](ConnectionConfig &c) { c.paths[0].keepalive = 1500us; },
+        [](ConnectionConfig &c) { c.paths[0].dead = 15500us; },
         [](ConnectionConfig &c) { c.paths[0].interface_name = "eth1\nstatus = 128"; },
         [](ConnectionConfig &c) { c.auth_key = std::string(190, 'a'); },
         [](ConnectionConfig &c) { c.ip_ver = base::IpVersion::kV6; },

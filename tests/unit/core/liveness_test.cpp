@@ -185,6 +185,10 @@ TEST(Liveness, DownByThePeerWithoutKeepalivesEndsOnlyByThePeerOrByHand)
     EXPECT_EQ(path.status(), PathStatus::kDead);
     EXPECT_TRUE(path.set_by_peer(kStart + 4s, true).has_value());
     EXPECT_TRUE(path.usable());
+
+    Liveness started_dead(kStart, settings(0s, 0s, PathStatus::kDead));
+    started_dead.set_by_peer(kStart + 1s, false);
+    EXPECT_FALSE(started_dead.on_data(kStart + 2s).has_value());
 }
 
 TEST(Liveness, FaultsAreToldApartAndTheFirstOneShows)
@@ -363,6 +367,16 @@ TEST(Liveness, ByHandIsNoFlapAndUpByHandEndsAHoldBack)
         flap(path, kStart + 10s);
     EXPECT_FALSE(path.usable());
     EXPECT_FALSE(path.set_by_hand(kStart + 10s, true).has_value());
+    EXPECT_TRUE(path.usable());
+}
+
+TEST(Liveness, ByThePeerIsNoFlap)
+{
+    Liveness path(kStart, settings(1s, 1000s));
+    for (int i = 0; i < 5; ++i) {
+        path.set_by_peer(kStart + 1s * i, false);
+        path.set_by_peer(kStart + 1s * i, true);
+    }
     EXPECT_TRUE(path.usable());
 }
 

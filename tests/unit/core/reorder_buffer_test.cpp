@@ -246,6 +246,49 @@ TEST(ReorderBuffer, APauseOfAllTrafficMakesNoPathIdle)
     EXPECT_EQ(reorder.counters().late, 0U);
 }
 
+TEST(ReorderBuffer, ASlowerPathIsWaitedForAfterAPauseToo)
+{
+    std::uint32_t n = 0;
+    ReorderFixture reorder = two_busy_paths(n);
+    const std::uint32_t lag = 30; // packets of each path, one a millisecond
+    const auto run = [&](std::uint32_t first, std::uint32_t count) {
+        for (std::uint32_t i = 0; i < count + lag; ++i) {
+            if (i < count)
+                reorder.offer(0, first + 2 * i);
+            if (i >= lag)
+                reorder.offer(1, first + 2 * (i - lag) + 1);
+            reorder.wait(1ms);
+        }
+    };
+    run(n, 3000);
+    const std::uint64_t late = reorder.counters().late; // when its delay grew at once
+    reorder.wait(5s);
+    run(n + 6000, 100);
+    EXPECT_EQ(reorder.counters().late, late);
+    EXPECT_EQ(reorder.counters().lost, 0U);
+}
+
+TEST(ReorderBuffer, APathThatDeliversRarelyDoesNotKeepTheWindowShut)
+{
+    ReorderFixture reorder(50, 100ms, 2);
+    std::uint32_t number = 0;
+    const auto next = [&] { // every hundredth by path 1
+        const Numbers delivered = reorder.offer(number % 100 == 99 ? 1 : 0, number);
+        ++number;
+        reorder.wait(100us);
+        return delivered;
+    };
+    while (number < 10020)
+        next();
+    ++number; // lost
+    Numbers delivered;
+    while (number < 10080) {
+        const Numbers some = next();
+        delivered.insert(delivered.end(), some.begin(), some.end());
+    }
+    EXPECT_EQ(delivered, numbers_from(10021, 59)) << "the window was full after 50";
+}
+
 TEST(ReorderBuffer, AForgottenPathDoesNotCount)
 {
     std::uint32_t n = 0;
@@ -314,6 +357,15 @@ TEST(ReorderBuffer, WindowZeroFollowsARestart)
     EXPECT_EQ(reorder.counters().lost, 0U);
     reorder.offer(0, 1001);
     EXPECT_EQ(reorder.counters().lost, 1U);
+}
+
+TEST(ReorderBuffer, WindowZeroFollowsAJump)
+{
+    ReorderFixture reorder(0, 100ms, 1);
+    reorder.offer_all(0, numbers_from(0, 100));
+    reorder.offer_all(0, numbers_from(500, 10));
+    EXPECT_EQ(reorder.counters().jumps, 1U);
+    EXPECT_EQ(reorder.counters().lost, 400U);
 }
 
 // ---- new settings

@@ -98,11 +98,11 @@ inline ReorderFixture::Numbers numbers_from(std::uint32_t first, std::size_t cou
 }
 
 // Two paths that have been delivering in turn for a while, a packet a millisecond each, and nothing is missing.
-inline ReorderFixture two_busy_paths(std::uint32_t &next, std::size_t rounds = 3000)
+inline ReorderFixture two_busy_paths(std::uint32_t &next, std::uint16_t window = 1000)
 {
-    ReorderFixture reorder(1000, std::chrono::milliseconds(100), 2);
+    ReorderFixture reorder(window, std::chrono::milliseconds(100), 2);
     next = 0;
-    for (std::size_t i = 0; i < rounds; ++i) {
+    for (std::size_t i = 0; i < 3000; ++i) {
         reorder.offer(0, next++);
         reorder.offer(1, next++);
         reorder.wait(std::chrono::milliseconds(1));

@@ -118,7 +118,10 @@ TEST(ReorderPath, BurstsDoNotShortenItsGaps)
             path.arrived(now, now, number++);
         now += 15ms;
     }
-    EXPECT_TRUE(path.active(now, kMaxDelay));
+    EXPECT_TRUE(path.active(now + 15ms, kMaxDelay));
+    for (int burst = 0; burst < 1000; ++burst, now += 15ms)
+        for (int i = 0; i < 20; ++i, now += 50us) // not quite at once
+            path.arrived(now, now, number++);
     EXPECT_TRUE(path.active(now + 15ms, kMaxDelay));
 }
 

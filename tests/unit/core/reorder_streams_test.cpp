@@ -87,6 +87,24 @@ TEST(ReorderStreams, ARestartOnOnePathWhileTheOtherWasBusyIsRecognised)
     EXPECT_EQ(delivered, numbers_from(0, 200));
 }
 
+TEST(ReorderStreams, ARestartWithFewPacketsIsRecognised)
+{
+    ReorderFixture reorder(100, 100ms, 1);
+    reorder.offer_all(0, numbers_from(0, 5000));
+    reorder.wait(5s);
+    Numbers delivered;
+    for (const base::Duration pace : {1000ms, 1500ms}) { // the second time the first one has waited for too long
+        for (std::uint32_t number = 0; number < 4; ++number) {
+            const Numbers some = reorder.offer(0, number);
+            delivered.insert(delivered.end(), some.begin(), some.end());
+            const Numbers due = reorder.wait(pace);
+            delivered.insert(delivered.end(), due.begin(), due.end());
+        }
+        reorder.wait(5s);
+    }
+    EXPECT_EQ(delivered, (Numbers{0, 1, 2, 3, 1, 2, 3}));
+}
+
 TEST(ReorderStreams, ARestartWithItsFirstPacketsLostIsRecognised)
 {
     ReorderFixture reorder(100, 100ms, 1);
@@ -98,11 +116,26 @@ TEST(ReorderStreams, ARestartWithItsFirstPacketsLostIsRecognised)
     EXPECT_EQ(reorder.counters().lost, 4U);
 }
 
+TEST(ReorderStreams, WhatWasOnItsWayBeforeARestartIsLate)
+{
+    std::uint32_t n = 0;
+    ReorderFixture reorder = two_busy_paths(n);
+    reorder.wait(200ms);
+    EXPECT_EQ(reorder.offer_all(0, numbers_from(0, 10)), numbers_from(0, 10));
+    reorder.wait(150ms);
+    EXPECT_EQ(reorder.offer_all(1, numbers_from(n, 10)), Numbers{}) << "by a path slower by that";
+    EXPECT_EQ(reorder.wait(150ms), Numbers{});
+    EXPECT_EQ(reorder.counters().late, 10U);
+    EXPECT_EQ(reorder.offer(0, 10), Numbers{10});
+    EXPECT_EQ(reorder.offer(1, 11), Numbers{11});
+}
+
 TEST(ReorderStreams, AnOldPacketIsNoRestart)
 {
     ReorderFixture reorder(100, 100ms, 2);
     reorder.offer_all(0, numbers_from(0, 50000));
-    const std::vector<Numbers> stray{{0}, {1, 2, 3}, {40000, 40001, 40002, 40003, 40004, 40005}, {49990}, {20000}};
+    const std::vector<Numbers> stray{{0},     {1, 2, 3}, {40000, 40001, 40002, 40003, 40004, 40005},
+                                     {49990}, {20000},   {2, 17, 33, 48}};
     for (const Numbers &old : stray) {
         reorder.wait(11s);
         EXPECT_EQ(reorder.offer_all(1, old), Numbers{});
@@ -115,7 +148,26 @@ TEST(ReorderStreams, AnOldPacketIsNoRestart)
     EXPECT_EQ(reorder.counters().lost, 0U);
     reorder.wait(60s);
     EXPECT_EQ(reorder.counters().aside_now, 0U) << "nothing is kept for ever";
-    EXPECT_EQ(reorder.counters().late + reorder.counters().duplicate, 112U);
+    EXPECT_EQ(reorder.counters().late + reorder.counters().duplicate, 116U);
+}
+
+TEST(ReorderStreams, RepeatedPacketsOfAYoungPeerAreNoRestart)
+{
+    ReorderFixture reorder(100, 100ms, 1);
+    reorder.offer_all(0, numbers_from(0, 30));
+    reorder.wait(1ms);
+    EXPECT_EQ(reorder.offer_all(0, numbers_from(0, 10)), Numbers{}) << "what fits may have arrived at the same time";
+    EXPECT_EQ(reorder.offer_all(0, numbers_from(30, 10)), numbers_from(30, 10));
+    for (std::uint32_t i = 0; i < 20; ++i) { // each one once more, some time later
+        reorder.wait(1ms);
+        EXPECT_EQ(reorder.offer(0, 10 + i), Numbers{});
+        EXPECT_EQ(reorder.offer(0, 40 + i), Numbers{40 + i});
+    }
+    reorder.wait(1s);
+    EXPECT_EQ(reorder.offer(0, 30), Numbers{});
+    reorder.wait(60s);
+    EXPECT_EQ(reorder.counters().restarts, 0U);
+    EXPECT_EQ(reorder.counters().delivered, 60U);
 }
 
 TEST(ReorderStreams, AQueueThatEmptiesSecondsLateIsNoRestart)
@@ -156,6 +208,19 @@ TEST(ReorderStreams, AJumpAheadIsBelievedAfterAFewPackets)
     EXPECT_EQ(reorder.counters().lost, 499000U);
 }
 
+TEST(ReorderStreams, WhatAnAgreedJumpPassedOverIsLate)
+{
+    std::uint32_t n = 0;
+    ReorderFixture reorder = two_busy_paths(n);
+    reorder.wait(1s);
+    reorder.offer_all(0, numbers_from(n + 100000, 5));
+    reorder.offer_all(1, numbers_from(n + 100005, 5)); // the other path says so too
+    reorder.wait(3s);
+    EXPECT_EQ(reorder.counters().jumps, 1U);
+    EXPECT_EQ(reorder.offer_all(1, numbers_from(n + 50000, 20)), Numbers{});
+    EXPECT_EQ(reorder.offer(0, n + 100010).size(), 1U);
+}
+
 TEST(ReorderStreams, ALonePacketAheadIsBelievedAfterMaxDelay)
 {
     ReorderFixture reorder(100, 100ms, 2);
@@ -180,10 +245,10 @@ TEST(ReorderStreams, ALonePacketAheadIsNotBelievedAgainstTheOthers)
 }
 
 // What path 1 delivers, in order, while path 0 sends what an adversary chose between each two packets, and afterwards.
-void flood(const std::vector<std::uint32_t> &chosen, std::size_t between)
+void flood(const std::vector<std::uint32_t> &chosen, std::size_t between, std::uint16_t window = 1000)
 {
     std::uint32_t n = 0;
-    ReorderFixture reorder = two_busy_paths(n);
+    ReorderFixture reorder = two_busy_paths(n, window);
     std::size_t next = 0;
     std::size_t honest = 0;
     for (std::uint32_t i = 0; i < 1000; ++i) {
@@ -194,7 +259,7 @@ void flood(const std::vector<std::uint32_t> &chosen, std::size_t between)
         const Numbers delivered = reorder.offer(1, n + i);
         honest += std::count(delivered.begin(), delivered.end(), n + i) != 0 ? 1 : 0;
         reorder.wait(1ms);
-        ASSERT_LE(reorder.counters().held_now, 1000U);
+        ASSERT_LT(reorder.counters().held_now, window);
         ASSERT_LE(reorder.counters().aside_now, 1000U);
     }
     EXPECT_GE(honest, 990U) << "the other path is served all the time";
@@ -233,6 +298,7 @@ TEST(ReorderStreams, FloodOfNumbersJustBeyondTheWindow)
 {
     flood(numbers_from(1000, 3000), 1);
     flood(numbers_from(1100, 20000, 7), 10);
+    flood({40}, 1, 32); // so near that no confirmation is asked for
 }
 
 TEST(ReorderStreams, FloodOfEqualNumbers)
@@ -300,6 +366,30 @@ TEST(ReorderStreams, GoesOnAfterALongFloodThatNothingContradicted)
         EXPECT_GE(delivered_after(floods()[kind], 1ms, 0, 0ms), 175U);
         EXPECT_GE(delivered_after(floods()[kind], 1ms, 1, 2100ms), 195U);
     }
+}
+
+TEST(ReorderStreams, OvertakingIsNotTakenForAJumpThatWasNone)
+{
+    ReorderFixture reorder(10, 100ms, 1);
+    reorder.offer_all(0, numbers_from(0, 1000));
+    EXPECT_EQ(reorder.offer_all(0, numbers_from(1200, 10)), numbers_from(1200, 10));
+    reorder.wait(5ms);
+    EXPECT_EQ(reorder.offer_all(0, numbers_from(1100, 16)), Numbers{}) << "overtaken by a hundred";
+    reorder.wait(5ms);
+    EXPECT_EQ(reorder.offer(0, 1210), Numbers{1210});
+}
+
+TEST(ReorderStreams, LongAfterAJumpWhatWasPassedOverIsBelievedAtOnce)
+{
+    std::uint32_t n = 0;
+    ReorderFixture reorder = two_busy_paths(n);
+    reorder.wait(1s);
+    reorder.offer_all(0, numbers_from(n + 500000, 20));
+    reorder.wait(1s);
+    ASSERT_EQ(reorder.counters().jumps, 1U);
+    EXPECT_EQ(reorder.offer_all(1, numbers_from(n, 20)), Numbers{}) << "it may have been on its way";
+    reorder.wait(2s);
+    EXPECT_EQ(reorder.offer_all(1, numbers_from(n + 20, 20)).back(), n + 39);
 }
 
 TEST(ReorderStreams, MemoryAndWorkAreBoundedWhateverComes)

@@ -140,6 +140,15 @@ TEST(Scheduler, WeightsChangeWhileRunning)
     EXPECT_EQ(counts(take(scheduler, 5))[0], 5U);
 }
 
+TEST(Scheduler, ASmallerWeightKeepsThePlaceInTheCycle)
+{
+    Scheduler scheduler = usable({100, 1});
+    take(scheduler, 50);
+    scheduler.reconfigure(std::vector<std::uint16_t>{10, 1});
+    EXPECT_EQ(take(scheduler, 6), (std::vector<std::size_t>{0, 0, 0, 0, 0, 1})) << "half of the cycle is left";
+    EXPECT_EQ(counts(take(scheduler, 110)), (std::map<std::size_t, std::size_t>{{0, 100}, {1, 10}}));
+}
+
 TEST(Scheduler, SettingTheSameWeightsChangesNothing)
 {
     Scheduler scheduler = usable({5, 2, 3});
