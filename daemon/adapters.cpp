@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/adapters.hpp"
 
+#include "daemon/plane/connection.hpp"
+#include "daemon/statistics.hpp"
 #include "daemon/sys/file.hpp"
 
 #include <fmt/format.h>
@@ -16,6 +18,18 @@ constexpr std::size_t kMaxFileSize = 4 << 20;
 constexpr std::uint32_t kQueueLength = 500;
 
 constexpr std::string_view kSuffix = ".conf";
+
+// How long a change waits for the workers at most; they need a pass of their loop.
+constexpr base::Duration kSettling = std::chrono::milliseconds(100);
+
+net::Route peer_route(const std::string &tunnel, const base::Address &local, const base::Address &remote)
+{
+    net::Route route;
+    route.destination = {remote, static_cast<std::uint8_t>(remote.bits())};
+    route.interface = tunnel;
+    route.source = local;
+    return route;
+}
 
 } // namespace
 
@@ -38,7 +52,22 @@ base::Result<std::vector<std::string>> ConfigFiles::list_connections()
 
 base::Result<std::string> ConfigFiles::read_connection(const std::string &file)
 {
-    return sys::read_file(fmt::format("{}/connections/{}", directory_, file), kMaxFileSize);
+    return sys::read_file(connection_path(file), kMaxFileSize);
+}
+
+base::Result<void> ConfigFiles::write_connection(const std::string &file, const std::string &text)
+{
+    return sys::replace_file(connection_path(file), text);
+}
+
+base::Result<void> ConfigFiles::disable_connection(const std::string &file)
+{
+    return sys::rename_file(connection_path(file), connection_path(file) + ".disabled");
+}
+
+std::string ConfigFiles::connection_path(const std::string &file) const
+{
+    return fmt::format("{}/connections/{}", directory_, file);
 }
 
 base::Result<void> KernelNetwork::set_up_tunnel(const config::TunnelConfig &tunnel)
@@ -65,11 +94,31 @@ base::Result<void> KernelNetwork::add_addresses(const config::TunnelConfig &tunn
 base::Result<void> KernelNetwork::add_peer_route(const std::string &tunnel, const base::Address &local,
                                                  const base::Address &remote)
 {
-    net::Route route;
-    route.destination = {remote, static_cast<std::uint8_t>(remote.bits())};
-    route.interface = tunnel;
-    route.source = local;
-    return requests_.add_route(route);
+    return requests_.add_route(peer_route(tunnel, local, remote));
+}
+
+base::Result<void> KernelNetwork::remove_peer_route(const std::string &tunnel, const base::Address &local,
+                                                    const base::Address &remote)
+{
+    auto removed = requests_.remove_route(peer_route(tunnel, local, remote));
+    if (!removed && removed.error().code == base::ErrorCode::kNotFound)
+        return {};
+    return removed;
+}
+
+base::Result<void> KernelNetwork::add_address(const std::string &interface, const base::Prefix &address)
+{
+    return requests_.add_address(interface, address);
+}
+
+base::Result<void> KernelNetwork::remove_address(const std::string &interface, const base::Prefix &address)
+{
+    return requests_.remove_address(interface, address);
+}
+
+base::Result<void> KernelNetwork::set_interface(const std::string &interface, bool up)
+{
+    return requests_.set_up(interface, up);
 }
 
 bool KernelNetwork::interface_exists(const std::string &interface)
@@ -99,6 +148,35 @@ std::optional<base::Address> KernelNetwork::first_address(const std::string &int
                 address.usable())
                 return address.prefix.address;
     return std::nullopt;
+}
+
+base::Result<void> WorkerPlane::commit()
+{
+    auto committed = plane_.commit();
+    if (committed)
+        plane_.settle(kSettling);
+    return committed;
+}
+
+service::PathState WorkerPlane::path_state(const std::string &connection, std::size_t path)
+{
+    const plane::ConnectionEntry *entry = plane_.find_connection(connection);
+    if (entry == nullptr || path >= entry->links.size())
+        return {};
+    const plane::Path &found = entry->connection->paths[path];
+    return {found.status, found.reason, found.since, found.held_back};
+}
+
+service::ConnectionStatistics WorkerPlane::statistics(const std::string &connection)
+{
+    const plane::ConnectionEntry *entry = plane_.find_connection(connection);
+    return entry == nullptr ? service::ConnectionStatistics{} : statistics_of(*entry);
+}
+
+service::Counters WorkerPlane::tunnel_statistics(const std::string &tunnel)
+{
+    const plane::Tunnel *found = plane_.find_tunnel(tunnel);
+    return found == nullptr ? service::Counters{} : statistics_of(*found);
 }
 
 } // namespace mpt

@@ -19,8 +19,12 @@ public:
     base::Result<std::string> read_interface() override;
     base::Result<std::vector<std::string>> list_connections() override;
     base::Result<std::string> read_connection(const std::string &file) override;
+    base::Result<void> write_connection(const std::string &file, const std::string &text) override;
+    base::Result<void> disable_connection(const std::string &file) override;
 
 private:
+    std::string connection_path(const std::string &file) const;
+
     std::string directory_;
 };
 
@@ -33,6 +37,11 @@ public:
     base::Result<void> add_addresses(const config::TunnelConfig &tunnel) override;
     base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
                                       const base::Address &remote) override;
+    base::Result<void> remove_peer_route(const std::string &tunnel, const base::Address &local,
+                                         const base::Address &remote) override;
+    base::Result<void> add_address(const std::string &interface, const base::Prefix &address) override;
+    base::Result<void> remove_address(const std::string &interface, const base::Prefix &address) override;
+    base::Result<void> set_interface(const std::string &interface, bool up) override;
     bool interface_exists(const std::string &interface) override;
     bool interface_ready(const std::string &interface) override;
     bool has_address(const std::string &interface, const base::Address &address) override;
@@ -59,7 +68,15 @@ public:
     {
         return plane_.close_path(connection, path, interface_ready, address_present);
     }
-    base::Result<void> commit() override { return plane_.commit(); }
+    void remove_connection(const std::string &connection) override { plane_.remove_connection(connection); }
+    void set_path(const std::string &connection, std::size_t path, bool up) override
+    {
+        plane_.set_path(connection, path, up);
+    }
+    base::Result<void> commit() override;
+    service::PathState path_state(const std::string &connection, std::size_t path) override;
+    service::ConnectionStatistics statistics(const std::string &connection) override;
+    service::Counters tunnel_statistics(const std::string &tunnel) override;
 
 private:
     plane::Plane &plane_;

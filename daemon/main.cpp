@@ -34,8 +34,8 @@ constexpr const char *kUsage = R"(usage: mptd [--config DIR]
 
 Runs until SIGTERM or SIGINT. SIGUSR1 prints statistics to standard output.
 Exit status: 0 ended by a signal, 64 wrong usage, 69 a port or interface name
-is in use, 71 another system error, 77 a privilege is missing, 78 a broken
-interface.conf.
+is in use, 71 another system error, 77 a privilege is missing (or the right to
+read interface.conf), 78 a broken interface.conf.
 )";
 
 // How often drops are logged, together, and paths that wait are tried again.
@@ -54,6 +54,7 @@ int exit_status(base::ErrorCode code)
     case base::ErrorCode::kInvalidArgument:
     case base::ErrorCode::kNotFound:
     case base::ErrorCode::kNotSupported:
+    case base::ErrorCode::kConflict:
     case base::ErrorCode::kSystem:
         break;
     }
@@ -108,7 +109,8 @@ std::string start_information(const service::Manager &manager)
     }
     text += fmt::format("CMD server port number : {}\nGlobal server : {}\n", manager.interface().cmdport_local,
                         manager.interface().accept_remote ? 1 : 0);
-    for (const service::ConnectionRecord &connection : manager.connections()) {
+    for (const auto &record : manager.connections()) {
+        const service::ConnectionRecord &connection = *record;
         text += fmt::format("Connection {} on {}: {} to {}\n", connection.config.name, connection.tunnel,
                             connection.config.ip_local.to_string(), connection.config.ip_remote->to_string());
         for (std::size_t i = 0; i < connection.paths.size(); ++i) {

@@ -12,36 +12,56 @@ namespace mpt {
 
 namespace {
 
-const char *status_name(core::PathStatus status)
+// Adds drop_REASON of all reasons that have occurred.
+void add_drops(service::Counters &to, const plane::DropCounters &counters)
 {
-    switch (status) {
-    case core::PathStatus::kUp:
-        return "up";
-    case core::PathStatus::kDead:
-        return "dead";
-    case core::PathStatus::kInterfaceDown:
-        return "interface-down";
-    case core::PathStatus::kAddressMissing:
-        return "address-missing";
-    case core::PathStatus::kSetDown:
-        return "set-down";
-    case core::PathStatus::kDisabled:
-        return "disabled";
-    }
-    return "unknown";
+    counters.visit([&](std::string_view reason, std::uint64_t count) {
+        std::string name = fmt::format("drop_{}", reason);
+        std::replace(name.begin(), name.end(), ' ', '_');
+        if (count > 0)
+            to.push_back({std::move(name), count});
+    });
 }
 
-// " drop_no_path=3 ..." of all reasons that have occurred.
-std::string drops(const plane::DropCounters &counters)
+std::uint64_t microseconds(base::Instant instant)
+{
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(instant.time_since_epoch()).count());
+}
+
+service::Counters counters_of(const plane::Path &path)
+{
+    const plane::PathCounters &counters = path.counters;
+    service::Counters all{
+        {"packets_out", counters.packets_out.get()},
+        {"octets_out", counters.octets_out.get()},
+        {"packets_in", counters.packets_in.get()},
+        {"octets_in", counters.octets_in.get()},
+        {"keepalives_out", counters.keepalives_out.get()},
+        {"keepalives_in", counters.keepalives_in.get()},
+        {"last_keepalive_usec", microseconds(path.last_keepalive)},
+        {"status_changes", path.changes.get()},
+        {"status_since_usec", microseconds(path.since)},
+        {"held_back", path.held_back ? 1U : 0U},
+    };
+    add_drops(all, counters.drops);
+    return all;
+}
+
+// " name=value ..."
+std::string to_text(const service::Counters &counters)
 {
     std::string text;
-    counters.visit([&](std::string_view reason, std::uint64_t count) {
-        std::string key(reason);
-        std::replace(key.begin(), key.end(), ' ', '_');
-        if (count > 0)
-            text += fmt::format(" drop_{}={}", key, count);
-    });
+    for (const service::Counter &counter : counters)
+        text += fmt::format(" {}={}", counter.name, counter.value);
     return text;
+}
+
+std::string drops(const plane::DropCounters &counters)
+{
+    service::Counters all;
+    add_drops(all, counters);
+    return to_text(all);
 }
 
 using DropVisitor = std::function<void(const std::string &what, const plane::DropCounters &)>;
@@ -63,43 +83,65 @@ void visit_drops(const plane::Plane &plane, const DropVisitor &visit)
     });
 }
 
-std::string path_line(const std::string &connection, std::size_t number, const plane::Path &path)
-{
-    const plane::PathCounters &counters = path.counters;
-    return fmt::format("statistics connection={} path={} status={} packets_out={} octets_out={} packets_in={} "
-                       "octets_in={} keepalives_out={} keepalives_in={} status_changes={} held_back={}{}\n",
-                       connection, number, status_name(path.status), counters.packets_out.get(),
-                       counters.octets_out.get(), counters.packets_in.get(), counters.octets_in.get(),
-                       counters.keepalives_out.get(), counters.keepalives_in.get(), path.changes.get(),
-                       path.held_back ? 1 : 0, drops(counters.drops));
-}
+} // namespace
 
-std::string connection_lines(const plane::ConnectionEntry &entry)
+service::ConnectionStatistics statistics_of(const plane::ConnectionEntry &entry)
 {
-    const std::string &name = entry.parameters.name;
     const plane::Connection &connection = *entry.connection;
     const plane::PublishedReorderCounters &reorder = connection.reorder_counters;
     std::uint64_t packets_out = 0;
     std::uint64_t octets_out = 0;
     std::uint64_t packets_in = 0;
     std::uint64_t octets_in = 0;
-    std::string paths;
+    service::ConnectionStatistics all;
     for (std::size_t i = 0; i < entry.parameters.paths.size(); ++i) {
         const plane::PathCounters &counters = connection.paths[i].counters;
         packets_out += counters.packets_out.get();
         octets_out += counters.octets_out.get();
         packets_in += counters.packets_in.get();
         octets_in += counters.octets_in.get();
-        paths += path_line(name, i, connection.paths[i]);
+        all.paths.push_back(counters_of(connection.paths[i]));
     }
-    return fmt::format("statistics connection={} packets_out={} octets_out={} packets_in={} octets_in={} delivered={} "
-                       "reordered={} late={} duplicate={} far={} too_large={} lost={} unnumbered={} restarts={} "
-                       "jumps={} held={} held_max={}{}\n{}",
-                       name, packets_out, octets_out, packets_in, octets_in, reorder.delivered.get(),
-                       reorder.reordered.get(), reorder.late.get(), reorder.duplicate.get(), reorder.far.get(),
-                       reorder.too_large.get(), reorder.lost.get(), reorder.unnumbered.get(), reorder.restarts.get(),
-                       reorder.jumps.get(), reorder.held_now.get(), reorder.held_max.get(), drops(connection.drops),
-                       paths);
+    all.connection = {
+        {"packets_out", packets_out},
+        {"octets_out", octets_out},
+        {"packets_in", packets_in},
+        {"octets_in", octets_in},
+        {"delivered", reorder.delivered.get()},
+        {"reordered", reorder.reordered.get()},
+        {"late", reorder.late.get()},
+        {"duplicate", reorder.duplicate.get()},
+        {"far", reorder.far.get()},
+        {"too_large", reorder.too_large.get()},
+        {"lost", reorder.lost.get()},
+        {"unnumbered", reorder.unnumbered.get()},
+        {"restarts", reorder.restarts.get()},
+        {"jumps", reorder.jumps.get()},
+        {"held", reorder.held_now.get()},
+        {"held_max", reorder.held_max.get()},
+    };
+    add_drops(all.connection, connection.drops);
+    return all;
+}
+
+service::Counters statistics_of(const plane::Tunnel &tunnel)
+{
+    service::Counters all;
+    add_drops(all, tunnel.drops);
+    return all;
+}
+
+namespace {
+
+std::string connection_lines(const plane::ConnectionEntry &entry)
+{
+    const std::string &name = entry.parameters.name;
+    const service::ConnectionStatistics all = statistics_of(entry);
+    std::string text = fmt::format("statistics connection={}{}\n", name, to_text(all.connection));
+    for (std::size_t i = 0; i < all.paths.size(); ++i)
+        text += fmt::format("statistics connection={} path={} status={}{}\n", name, i,
+                            service::name_of(entry.connection->paths[i].status), to_text(all.paths[i]));
+    return text;
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/plane/plane.hpp"
+#include "daemon/service/records.hpp"
 
 #include <cstdint>
 #include <map>
@@ -9,6 +10,10 @@
 #include <vector>
 
 namespace mpt {
+
+// All counters of a connection or a tunnel, by name; drop_REASON only where something was dropped.
+service::ConnectionStatistics statistics_of(const plane::ConnectionEntry &entry);
+service::Counters statistics_of(const plane::Tunnel &tunnel);
 
 // All counters, one line for each tunnel, connection, path and socket, as "statistics tunnel=tun0 key=value ...", and
 // "statistics end".

@@ -15,6 +15,7 @@ enum class ErrorCode {
     kNotPermitted,    // the kernel refuses: a privilege is missing
     kAddressInUse,    // an address and port are taken by another socket
     kNotSupported,    // the kernel or the build cannot do it
+    kConflict,        // as things are now it cannot be done
     kSystem,          // any other failure of a system call
 };
 

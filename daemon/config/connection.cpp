@@ -284,6 +284,10 @@ private:
             check_version(entries, "remote_ipaddr", path.remote_ipaddr->version(), path.ip_ver);
             if (*path.remote_ipaddr == path.private_ipaddr)
                 error(*entries.at("remote_ipaddr"), "must not be the path's own address");
+            else if (path.remote_ipaddr->is_loopback() && entries.contains("interface_name") &&
+                     path.interface_name != "lo")
+                error(*entries.at("remote_ipaddr"),
+                      "must be a unicast address of the peer: a loopback address is this host's own");
         }
 
         const IniEntry *dead = entry(entries, "dead_msec");

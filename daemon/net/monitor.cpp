@@ -55,7 +55,6 @@ base::Result<std::set<std::string>> Monitor::drain()
         if (received.error == ENOBUFS) {
             // The kernel goes on dropping until we have emptied the queue (NETLINK_S_CONGESTED), and it tells so only
             // once. So everything is read again only then, and what is queued is of no use until then.
-            ++overruns_;
             stale_ = true;
         } else if (received.error != 0) {
             stale_ = true;

@@ -3,7 +3,6 @@
 
 #include "daemon/net/route_socket.hpp"
 
-#include <cstdint>
 #include <set>
 #include <string>
 
@@ -31,9 +30,6 @@ public:
     // the next call tries again, to be made after a while even if the descriptor stays quiet.
     base::Result<std::set<std::string>> drain();
 
-    // How often messages were lost.
-    std::uint64_t overruns() const noexcept { return overruns_; }
-
 private:
     Monitor(NetlinkSocket events, RouteSocket requests);
 
@@ -46,7 +42,6 @@ private:
     NetworkState state_;
     std::set<std::string> changed_; // not told yet
     bool stale_ = true;             // messages are missing: state_ must be read again
-    std::uint64_t overruns_ = 0;
 };
 
 } // namespace mpt::net

@@ -38,6 +38,7 @@ struct Path {
     SendBatch *batch = nullptr;      // what is being gathered for it
     base::Instant congested_until{}; // until then what its send buffer does not take is dropped
     bool usable = false;             // as the scheduler has been told
+    std::uint32_t orders = 0;        // PathLink::orders that were followed
 };
 
 // What the reorder buffer counts, for other threads.
@@ -81,10 +82,10 @@ public:
 
     std::optional<base::Instant> refused; // when the sender of a packet was last told that no path is left
 
-    // For the worker: calls back at deadline().
+    // For the worker: calls back at deadline(), or before.
     std::optional<sys::Timer> timer;
-    std::optional<base::Instant> timer_deadline;
-    std::uint64_t generation = 0; // of the forwarding state that it was seen in last
+    std::optional<base::Instant> timer_deadline; // for when it is set
+    std::uint64_t generation = 0;                // of the forwarding state that it was seen in last
 
     DropCounters drops;
     PublishedReorderCounters reorder_counters;

@@ -29,6 +29,8 @@ struct PathLink {
     bool interface_up = false;    // what the control thread says: there, up and with carrier
     bool address_present = false; // the interface has the path's local address
     bool socket_works = true;     // false: the sockets could not be made
+    std::uint32_t orders = 0;     // how often the path was set up or down by hand
+    bool ordered_up = false;      // the last time
 };
 
 // One version of a connection; a worker tells by the pointer whether it has changed.
@@ -61,6 +63,7 @@ struct TunnelEntry {
 
 // All that a worker needs to forward packets; it never changes once it is posted.
 struct ForwardingState {
+    std::uint64_t number = 0; // rises with each one
     std::vector<TunnelEntry> tunnels;
     std::vector<std::shared_ptr<const ConnectionEntry>> connections;
     std::vector<SocketEntry> sockets;

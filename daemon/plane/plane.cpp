@@ -78,6 +78,11 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
                 next->links[i] = previous->links[i];
         }
     }
+    if (previous != nullptr)
+        for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
+            next->links[i].orders = previous->links[i].orders;
+            next->links[i].ordered_up = previous->links[i].ordered_up;
+        }
     record.next = std::move(next);
 }
 
@@ -151,12 +156,20 @@ bool Plane::close_path(const std::string &connection, std::size_t path, bool int
     const PathLink &before = present->links[path];
     if (!before.listening && before.interface_up == interface_up && before.address_present == address_present)
         return false;
-    PathLink link;
-    link.interface_ready = before.interface_ready;
+    PathLink &link = edit(connection).links[path];
+    link.listening.reset();
+    link.connected.reset();
     link.interface_up = interface_up;
     link.address_present = address_present;
-    edit(connection).links[path] = std::move(link);
+    link.socket_works = true;
     return true;
+}
+
+void Plane::set_path(const std::string &connection, std::size_t path, bool up)
+{
+    PathLink &link = edit(connection).links.at(path);
+    ++link.orders;
+    link.ordered_up = up;
 }
 
 base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &local, const std::string &interface,
@@ -193,14 +206,22 @@ base::Result<void> Plane::commit()
         auto state = build(worker);
         if (!state)
             return base::Failure(state.error());
+        (*state)->number = committed_ + 1;
         states.push_back(std::move(*state));
     }
+    ++committed_;
     for (auto &[name, record] : connections_)
         if (record.next)
             record.current = std::exchange(record.next, nullptr);
     for (std::size_t worker = 0; worker < workers_.size(); ++worker)
         workers_[worker]->post(std::move(states[worker]));
     return {};
+}
+
+void Plane::settle(base::Duration bound)
+{
+    for (const auto &worker : workers_)
+        worker->wait_for_adoption(committed_, bound);
 }
 
 base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) const
@@ -281,6 +302,18 @@ Plane::take_events(const std::function<void(const std::string &connection, const
             return base::fail(base::ErrorCode::kSystem, failure);
     }
     return lost;
+}
+
+const Tunnel *Plane::find_tunnel(const std::string &name) const
+{
+    const auto found = tunnels_.find(name);
+    return found == tunnels_.end() ? nullptr : found->second.tunnel.get();
+}
+
+const ConnectionEntry *Plane::find_connection(const std::string &name) const
+{
+    const auto found = connections_.find(name);
+    return found == connections_.end() ? nullptr : found->second.current.get();
 }
 
 void Plane::visit_tunnels(const std::function<void(const Tunnel &)> &callback) const

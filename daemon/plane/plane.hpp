@@ -37,6 +37,8 @@ public:
     base::Result<bool> open_path(const std::string &connection, std::size_t path);
     // Closes the sockets of a path whose interface is not up or does not have the address; false if that is so already.
     bool close_path(const std::string &connection, std::size_t path, bool interface_up, bool address_present);
+    // By hand: down lasts until up, also over other changes of the connection.
+    void set_path(const std::string &connection, std::size_t path, bool up);
 
     // Whether an interface can carry packets now. From any thread: a path stops using one that cannot at once, whatever
     // the control thread is busy with.
@@ -45,6 +47,8 @@ public:
     // Gives the workers what has changed. kAlreadyExists if two connections claim the same packets; then nothing
     // changes.
     base::Result<void> commit();
+    // Waits until the workers forward by what was committed, so that its effects can be seen; at most for `bound`.
+    void settle(base::Duration bound);
 
     // Readable when take_events() has something to tell.
     int events_fd() const noexcept { return wakeup_.fd(); }
@@ -54,6 +58,9 @@ public:
     base::Result<std::uint64_t>
     take_events(const std::function<void(const std::string &connection, const PathEvent &event)> &callback);
 
+    // A tunnel, or a connection that was committed; null if there is none of that name.
+    const Tunnel *find_tunnel(const std::string &name) const;
+    const ConnectionEntry *find_connection(const std::string &name) const;
     // Calls back for everything that has counters, in the order of names.
     void visit_tunnels(const std::function<void(const Tunnel &)> &callback) const;
     void visit_connections(const std::function<void(const ConnectionEntry &)> &callback) const;
@@ -93,6 +100,7 @@ private:
     std::map<ListenKey, ListenRecord> listening_;
     std::size_t next_worker_ = 0;
     std::uint64_t next_id_ = 1;
+    std::uint64_t committed_ = 0; // the number of the last forwarding states
 };
 
 } // namespace mpt::plane

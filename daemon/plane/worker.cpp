@@ -104,6 +104,12 @@ void Worker::fail(const char *why)
     loop_.exit();
 }
 
+void Worker::wait_for_adoption(std::uint64_t number, base::Duration bound)
+{
+    std::unique_lock lock(adoption_mutex_);
+    adoption_.wait_for(lock, bound, [this, number] { return adopted_ >= number || failure() != nullptr; });
+}
+
 // One pass over the sockets that are readable; false if none is.
 bool Worker::receive()
 {
@@ -181,14 +187,13 @@ void Worker::on_connection_deadline(Connection &connection)
 
 void Worker::set_timer(Connection &connection)
 {
+    // A timer that is too early stays: it costs one call that finds nothing due, where to set it for each packet that
+    // waits and is released would cost a system call each.
     const auto deadline = connection.deadline();
-    if (deadline == connection.timer_deadline)
+    if (!deadline || (connection.timer_deadline && *connection.timer_deadline <= *deadline))
         return;
     connection.timer_deadline = deadline;
-    if (deadline)
-        connection.timer->set(*deadline);
-    else
-        connection.timer->unset();
+    connection.timer->set(*deadline);
 }
 
 // Takes the newest forwarding state, unless datagrams of the present one still wait: then once they are gone.
@@ -214,10 +219,16 @@ void Worker::adopt()
         watch_socket(*next->sockets[i].socket, static_cast<std::uint32_t>(i));
     for (std::size_t i = 0; i < next->tunnels.size(); ++i)
         watch_tunnel(*next->tunnels[i].tunnel, i);
-    const auto previous = std::exchange(state_, std::move(next));
+    auto previous = std::exchange(state_, std::move(next));
     for (const auto &entry : state_->connections)
         apply(*entry);
     release(*previous);
+    previous.reset(); // closes sockets
+    {
+        const std::lock_guard lock(adoption_mutex_);
+        adopted_ = state_->number;
+    }
+    adoption_.notify_all();
 }
 
 void Worker::watch_socket(UdpSocket &socket, std::uint32_t index)

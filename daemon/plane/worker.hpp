@@ -8,7 +8,9 @@
 #include "daemon/sys/event_loop.hpp"
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -30,6 +32,9 @@ public:
 
     // Gives the worker all that it is to do from now on.
     void post(std::unique_ptr<const ForwardingState> state) noexcept { mailbox_.post(std::move(state)); }
+    // Waits until the worker forwards by the state of this number or a later one; at most for `bound`, or until it
+    // fails.
+    void wait_for_adoption(std::uint64_t number, base::Duration bound);
     // Makes the worker look at the flags of the interfaces again. From any thread.
     void look_at_links() noexcept { links_.signal(); }
     EventQueue &events() noexcept { return events_; }
@@ -73,6 +78,9 @@ private:
     std::uint64_t generation_ = 0; // of state_
     bool adoption_waits_ = false;  // for stalled tunnels; meanwhile nothing is read from the others
     Receiver receiver_;
+    std::mutex adoption_mutex_;
+    std::condition_variable adoption_;
+    std::uint64_t adopted_ = 0; // the number of state_, under the mutex
     std::atomic<const char *> failure_{nullptr};
     std::thread thread_;
 };

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/service/manager.hpp"
 
-#include "daemon/config/check.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 #include <utility>
@@ -10,14 +8,6 @@
 namespace mpt::service {
 
 namespace {
-
-void tell(const std::vector<config::Problem> &problems, Notices &notices)
-{
-    for (const config::Problem &problem : problems)
-        notices.push_back(
-            {problem.severity == config::Severity::kError ? Notice::Level::kError : Notice::Level::kWarning,
-             problem.to_string()});
-}
 
 std::string status_word(core::PathStatus status)
 {
@@ -68,64 +58,9 @@ std::string path_title(const ConnectionRecord &record, std::size_t path)
 
 } // namespace
 
-base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory, Notices &notices)
-{
-    const auto text = directory.read_interface();
-    if (!text)
-        return base::fail(base::ErrorCode::kInvalidConfig, text.error().text);
-    auto parsed = config::parse_interface("interface.conf", *text);
-    tell(parsed.problems, notices);
-    if (!parsed.value)
-        return base::fail(base::ErrorCode::kInvalidConfig, "interface.conf has errors: nothing is started");
-    return std::move(*parsed.value);
-}
-
 Manager::Manager(config::InterfaceConfig interface, ConfigDirectory &directory, Network &network, DataPlane &plane)
     : interface_(std::move(interface)), directory_(directory), network_(network), plane_(plane)
 {
-}
-
-std::vector<config::ConnectionConfig> Manager::load_connections(Notices &notices)
-{
-    std::vector<config::ConnectionConfig> configs;
-    const auto left_out = [&](const std::string &file) {
-        notices.push_back({Notice::Level::kError, fmt::format("connections/{} is left out", file)});
-    };
-    const auto files = directory_.list_connections();
-    if (!files)
-        notices.push_back({Notice::Level::kError, files.error().text});
-    for (const std::string &file : files.value_or(std::vector<std::string>{})) {
-        const auto text = directory_.read_connection(file);
-        if (!text) {
-            notices.push_back({Notice::Level::kError, text.error().text});
-            left_out(file);
-            continue;
-        }
-        auto parsed = config::parse_connection(file, *text);
-        tell(parsed.problems, notices);
-        if (parsed.value)
-            configs.push_back(std::move(*parsed.value));
-        else
-            left_out(file);
-    }
-    const auto problems = config::check_connections(interface_, configs);
-    tell(problems, notices);
-    std::erase_if(configs, [&](const config::ConnectionConfig &config) {
-        const bool wrong = std::any_of(problems.begin(), problems.end(), [&](const config::Problem &problem) {
-            return problem.severity == config::Severity::kError && problem.file == config.file;
-        });
-        if (wrong)
-            left_out(config.file);
-        return wrong;
-    });
-    std::erase_if(configs, [&](const config::ConnectionConfig &config) {
-        if (!config.is_complete())
-            notices.push_back(
-                {Notice::Level::kInfo,
-                 fmt::format("connection {} waits: its file says too little about the peer", config.name)});
-        return !config.is_complete();
-    });
-    return configs;
 }
 
 base::Result<void> Manager::start(Notices &notices)
@@ -136,40 +71,66 @@ base::Result<void> Manager::start(Notices &notices)
         if (auto set_up = network_.set_up_tunnel(tunnel); !set_up)
             return set_up;
     }
-    for (const config::ConnectionConfig &config : load_connections(notices))
+    const auto loaded = load_connections(directory_, interface_, {}, {}, notices);
+    if (!loaded)
+        notices.push_back({Notice::Level::kError, loaded.error().text});
+    else
+        problems_ = loaded->problems;
+    for (const config::ConnectionConfig &config : loaded ? loaded->accepted : std::vector<config::ConnectionConfig>{})
         add_connection(config);
-    for (ConnectionRecord &record : connections_)
-        for (std::size_t path = 0; path < record.paths.size(); ++path)
-            if (auto opened = follow_interface(record, path, notices);
+    for (const auto &record : connections_)
+        for (std::size_t path = 0; path < record->paths.size(); ++path)
+            if (auto opened = follow_interface(*record, path, notices);
                 !opened && opened.error().code == base::ErrorCode::kAddressInUse)
                 return base::Failure(opened.error());
     if (auto committed = plane_.commit(); !committed)
         return committed;
-    for (const ConnectionRecord &record : connections_)
-        if (auto added = network_.add_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote);
-            !added)
-            notices.push_back({Notice::Level::kWarning, added.error().text});
+    for (const auto &record : connections_)
+        add_route(*record, notices);
     return {};
 }
 
-void Manager::add_connection(const config::ConnectionConfig &config)
+ConnectionRecord &Manager::add_connection(const config::ConnectionConfig &config)
 {
-    const auto tunnel = std::find_if(interface_.tunnels.begin(), interface_.tunnels.end(),
-                                     [&](const config::TunnelConfig &t) { return t.has_address(config.ip_local); });
-    ConnectionRecord record{config, tunnel->name, {}}; // check_connections() has found one
-    for (const config::PathConfig &path : config.paths) {
+    auto record = std::make_unique<ConnectionRecord>();
+    record->filed = config;
+    configure(*record, config);
+    plane_.set_connection(parameters_of(*record));
+    return *connections_.emplace_back(std::move(record));
+}
+
+void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig &config) const
+{
+    const std::vector<config::PathConfig> before = std::exchange(record.config, config).paths;
+    const std::vector<PathRecord> paths = std::exchange(record.paths, {});
+    record.tunnel = tunnel_of(config).name;
+    for (std::size_t i = 0; i < config.paths.size(); ++i) {
+        const config::PathConfig &path = config.paths[i];
+        const bool stays = i < paths.size() && before[i].interface_name == path.interface_name &&
+                           before[i].private_ipaddr == path.private_ipaddr;
         core::PathParameters parameters;
         parameters.interface = path.interface_name;
-        parameters.local = {path.private_ipaddr, config.local_port};
+        parameters.local = {stays ? paths[i].parameters.local.address : path.private_ipaddr, config.local_port};
         parameters.remote = {*path.remote_ipaddr, *config.remote_port};
         parameters.weight = path.weight_out;
         parameters.keepalive = path.keepalive;
         parameters.dead = path.dead;
         parameters.status = static_cast<core::PathStatus>(path.status);
-        record.paths.push_back({parameters, ""});
+        record.paths.push_back({parameters, stays ? paths[i].waits_for : ""});
     }
-    plane_.set_connection(parameters_of(record));
-    connections_.push_back(std::move(record));
+}
+
+const config::TunnelConfig &Manager::tunnel_of(const config::ConnectionConfig &config) const
+{
+    return *std::find_if(interface_.tunnels.begin(), interface_.tunnels.end(), [&](const config::TunnelConfig &tunnel) {
+        return tunnel.has_address(config.ip_local); // check_connections() has found one
+    });
+}
+
+void Manager::add_route(const ConnectionRecord &record, Notices &notices)
+{
+    if (auto added = network_.add_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote); !added)
+        notices.push_back({Notice::Level::kWarning, added.error().text});
 }
 
 core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record) const
@@ -192,6 +153,17 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
 }
 
 base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size_t path, Notices &notices)
+{
+    const PathRecord &at = record.paths[path];
+    const std::string waited_for = at.waits_for;
+    const base::Address local = at.parameters.local.address;
+    const auto changed = open_or_close(record, path, notices);
+    if (observer_ != nullptr && (at.waits_for != waited_for || at.parameters.local.address != local))
+        observer_->on_path_changed(record, path);
+    return changed;
+}
+
+base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t path, Notices &notices)
 {
     PathRecord &at = record.paths[path];
     const config::PathConfig &config = record.config.paths[path];
@@ -239,13 +211,19 @@ base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size
     return opened;
 }
 
+void Manager::follow_all(ConnectionRecord &record, Notices &notices)
+{
+    for (std::size_t path = 0; path < record.paths.size(); ++path)
+        follow_interface(record, path, notices);
+}
+
 base::Result<void> Manager::follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices)
 {
     bool changed = false;
-    for (ConnectionRecord &record : connections_)
-        for (std::size_t path = 0; path < record.paths.size(); ++path)
-            if (concerns(record.paths[path]))
-                changed = follow_interface(record, path, notices).value_or(true) || changed;
+    for (const auto &record : connections_)
+        for (std::size_t path = 0; path < record->paths.size(); ++path)
+            if (concerns(record->paths[path]))
+                changed = follow_interface(*record, path, notices).value_or(true) || changed;
     return changed ? plane_.commit() : base::Result<void>{};
 }
 
@@ -257,14 +235,11 @@ void Manager::follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices
     }
     if (tunnels_down_.erase(tunnel.name) == 0)
         return;
-    const auto tell = [&notices](const base::Result<void> &done) {
-        if (!done)
-            notices.push_back({Notice::Level::kError, done.error().text});
-    };
-    tell(network_.add_addresses(tunnel));
-    for (const ConnectionRecord &record : connections_)
-        if (record.tunnel == tunnel.name)
-            tell(network_.add_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote));
+    if (auto added = network_.add_addresses(tunnel); !added)
+        notices.push_back({Notice::Level::kError, added.error().text});
+    for (const auto &record : connections_)
+        if (record->tunnel == tunnel.name)
+            add_route(*record, notices);
 }
 
 base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices)
@@ -282,13 +257,16 @@ base::Result<void> Manager::retry(Notices &notices)
 }
 
 void Manager::on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,
-                             Notices &notices) const
+                             Notices &notices)
 {
-    for (const ConnectionRecord &record : connections_)
-        if (record.config.name == connection && path < record.paths.size())
-            notices.push_back({change.to == core::PathStatus::kUp ? Notice::Level::kInfo : Notice::Level::kWarning,
-                               fmt::format("{} is {}{}", path_title(record, path), status_word(change.to),
-                                           reason_words(change.reason))});
+    const ConnectionRecord *record = find(connection);
+    if (record == nullptr || path >= record->paths.size())
+        return;
+    notices.push_back(
+        {change.to == core::PathStatus::kUp ? Notice::Level::kInfo : Notice::Level::kWarning,
+         fmt::format("{} is {}{}", path_title(*record, path), status_word(change.to), reason_words(change.reason))});
+    if (observer_ != nullptr)
+        observer_->on_path_status(*record, path, change);
 }
 
 } // namespace mpt::service

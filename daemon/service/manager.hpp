@@ -1,44 +1,41 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "daemon/config/connection.hpp"
 #include "daemon/config/interface.hpp"
-#include "daemon/core/liveness.hpp"
+#include "daemon/service/loader.hpp"
 #include "daemon/service/needs.hpp"
+#include "daemon/service/records.hpp"
 
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mpt::service {
 
-// Something that the administrator should be told; who calls decides how.
-struct Notice {
-    enum class Level { kError, kWarning, kInfo };
-    Level level;
-    std::string text; // one line
-};
-using Notices = std::vector<Notice>;
+// Told of what has changed, when it has. Must not change anything through the manager from within.
+class Observer {
+public:
+    virtual ~Observer() = default;
 
-// A path of a running connection.
-struct PathRecord {
-    core::PathParameters parameters; // local address unspecified while it is not known
-    std::string waits_for;           // why it has no sockets, in words; empty if it has
+    virtual void on_connection_added(const ConnectionRecord &connection) = 0;
+    virtual void on_connection_removed(const std::string &name) = 0;
+    // Its configuration, its file or the number of its paths.
+    virtual void on_connection_changed(const ConnectionRecord &connection) = 0;
+    // The configuration of a path, or what it waits for.
+    virtual void on_path_changed(const ConnectionRecord &connection, std::size_t path) = 0;
+    virtual void on_path_status(const ConnectionRecord &connection, std::size_t path,
+                                const core::StatusChange &change) = 0;
+    // interface() or problems().
+    virtual void on_settings_changed() = 0;
 };
-
-// A running connection.
-struct ConnectionRecord {
-    config::ConnectionConfig config;
-    std::string tunnel;
-    std::vector<PathRecord> paths;
-};
-
-// Reads interface.conf, which must be right before anything is touched. kInvalidConfig if it is not there or not right;
-// what is wrong stands in `notices`.
-base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory, Notices &notices);
 
 // Everything that the daemon does with tunnels, connections and paths, told in terms of the configuration.
+//
+// Connections are named by their file or by their name; kNotFound if there is none of it. What the administrator should
+// know besides success or failure is appended to `notices`.
 class Manager {
 public:
     // `directory`, `network` and `plane` stay the caller's.
@@ -48,6 +45,8 @@ public:
     // interface or address is missing waits; both stand in `notices`. Fails if a tunnel cannot be made or a port is in
     // use.
     base::Result<void> start(Notices &notices);
+    // From now on; null: nobody. Stays the caller's.
+    void set_observer(Observer *observer) noexcept { observer_ = observer; }
 
     // Something about these interfaces has changed: paths that wait are tried, and those that lost their interface or
     // address are closed.
@@ -57,26 +56,82 @@ public:
     base::Result<void> retry(Notices &notices);
     // The data plane says that a path's status has changed.
     void on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,
-                        Notices &notices) const;
+                        Notices &notices);
+
+    // Reads the files once more: all (file empty), or one connection file (guide 4.3). New connections are started,
+    // changed ones follow. kInvalidConfig if a file is wrong or cannot be applied: its connection goes on unchanged,
+    // and the other files are applied.
+    base::Result<void> reload(const std::string &file, Notices &notices);
+    // Closes the sockets of all connections (file empty) or one, and starts them again as they are (guide 4.4). A path
+    // that was set down by hand stays so.
+    base::Result<void> restart(const std::string &file, Notices &notices);
+    // Ends a connection and renames its file to *.conf.disabled (guide 4.5).
+    base::Result<void> remove(const std::string &file);
+    // Writes what was changed at run time to the files of all connections (file empty) or one (guide 4.6); returns the
+    // files written. kConflict if a file was changed since it was read: nothing of it is overwritten.
+    base::Result<std::vector<std::string>> save(const std::string &file);
+    // kNotSupported until control messages are there (guide 4.7).
+    base::Result<void> create(const std::string &file) const;
+
+    // Guide 4.1 and 4.2.
+    base::Result<void> add_address(const std::string &interface, const base::Prefix &address);
+    base::Result<void> remove_address(const std::string &interface, const base::Prefix &address);
+    base::Result<void> set_interface(const std::string &interface, bool up);
+    // Whether a tunnel or a path has this interface.
+    bool uses_interface(const std::string &interface) const;
+
+    // By hand. kConflict for the last path that can be used, unless `force`.
+    base::Result<void> set_path(const std::string &connection, std::size_t path, bool up, bool force);
+    // 1-10000, else kInvalidArgument.
+    base::Result<void> set_weight(const std::string &connection, std::size_t path, unsigned weight);
 
     const config::InterfaceConfig &interface() const noexcept { return interface_; }
-    const std::vector<ConnectionRecord> &connections() const noexcept { return connections_; }
+    // In the order in which they were started. Pointers stay valid until the connection is removed.
+    const std::vector<std::unique_ptr<ConnectionRecord>> &connections() const noexcept { return connections_; }
+    const ConnectionRecord *find(std::string_view name) const;
+    const ConnectionRecord *find_file(std::string_view file) const;
+    PathState path_state(const std::string &connection, std::size_t path) const;
+    ConnectionStatistics statistics(const std::string &connection) const;
+    Counters tunnel_statistics(const std::string &tunnel) const;
+    // What is wrong with the configuration, one line each: files that are left out or not applied, files that are gone.
+    std::vector<std::string> problems() const;
 
 private:
-    std::vector<config::ConnectionConfig> load_connections(Notices &notices);
-    void add_connection(const config::ConnectionConfig &config);
+    ConnectionRecord *find_record(std::string_view name) const;
+    // One connection (kNotFound) or all.
+    base::Result<std::vector<ConnectionRecord *>> select(const std::string &file);
+
+    // Their sockets are opened by follow_interface(), and commit() makes them work.
+    ConnectionRecord &add_connection(const config::ConnectionConfig &config);
+    void configure(ConnectionRecord &record, const config::ConnectionConfig &config) const;
+    void add_route(const ConnectionRecord &record, Notices &notices);
+    void remove_route(const ConnectionRecord &record, Notices &notices);
+    void follow_all(ConnectionRecord &record, Notices &notices);
+
+    const config::TunnelConfig &tunnel_of(const config::ConnectionConfig &config) const;
+    // Whether a new configuration keeps the record's name and tunnel.
+    bool is_same_place(const ConnectionRecord &record, const config::ConnectionConfig &config) const;
+    void end_connection(const ConnectionRecord &record, Notices &notices);
+    void reload_interface(Notices &notices);
+    // A right connection file takes effect.
+    void apply(const config::ConnectionConfig &config, Notices &notices);
+    void note_presence(const std::vector<std::string> &present, const std::string &file);
+    base::Result<bool> save(ConnectionRecord &record);
     // A tunnel interface that was set down and up again gets back what the kernel took away.
     void follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices);
     core::ConnectionParameters parameters_of(const ConnectionRecord &record) const;
     base::Result<void> follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices);
     // Opens or closes the path as its interface is now. False if nothing has changed. A failure has been told.
     base::Result<bool> follow_interface(ConnectionRecord &record, std::size_t path, Notices &notices);
+    base::Result<bool> open_or_close(ConnectionRecord &record, std::size_t path, Notices &notices);
 
     config::InterfaceConfig interface_;
     ConfigDirectory &directory_;
     Network &network_;
     DataPlane &plane_;
-    std::vector<ConnectionRecord> connections_;
+    Observer *observer_ = nullptr;
+    std::vector<std::unique_ptr<ConnectionRecord>> connections_;
+    FileProblems problems_;              // by file
     std::set<std::string> tunnels_down_; // interfaces of ours that somebody has set down
 };
 

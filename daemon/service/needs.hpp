@@ -5,6 +5,7 @@
 #include "daemon/base/result.hpp"
 #include "daemon/config/interface.hpp"
 #include "daemon/core/parameters.hpp"
+#include "daemon/service/records.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -24,6 +25,10 @@ public:
     // Names of the connection files (*.conf), without path, sorted.
     virtual base::Result<std::vector<std::string>> list_connections() = 0;
     virtual base::Result<std::string> read_connection(const std::string &file) = 0;
+    // Puts the text in the place of the file, or makes it: whole or not at all, with the group and mode that it had.
+    virtual base::Result<void> write_connection(const std::string &file, const std::string &text) = 0;
+    // Renames the file to FILE.disabled, in the place of one that was there before.
+    virtual base::Result<void> disable_connection(const std::string &file) = 0;
 };
 
 // The kernel's network state.
@@ -38,6 +43,14 @@ public:
     // Routes packets to the peer's tunnel address into the tunnel, with the own tunnel address as their source.
     virtual base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
                                               const base::Address &remote) = 0;
+    // Succeeds if there is none of ours.
+    virtual base::Result<void> remove_peer_route(const std::string &tunnel, const base::Address &local,
+                                                 const base::Address &remote) = 0;
+
+    // These fail with kNotFound if there is no such interface, or address on it.
+    virtual base::Result<void> add_address(const std::string &interface, const base::Prefix &address) = 0;
+    virtual base::Result<void> remove_address(const std::string &interface, const base::Prefix &address) = 0;
+    virtual base::Result<void> set_interface(const std::string &interface, bool up) = 0;
 
     virtual bool interface_exists(const std::string &interface) = 0;
     // Up, with carrier.
@@ -62,7 +75,15 @@ public:
     // changed anything.
     virtual bool close_path(const std::string &connection, std::size_t path, bool interface_ready,
                             bool address_present) = 0;
+    virtual void remove_connection(const std::string &connection) = 0;
+    // By hand: down lasts until up.
+    virtual void set_path(const std::string &connection, std::size_t path, bool up) = 0;
     virtual base::Result<void> commit() = 0;
+
+    // As it is now.
+    virtual PathState path_state(const std::string &connection, std::size_t path) = 0;
+    virtual ConnectionStatistics statistics(const std::string &connection) = 0;
+    virtual Counters tunnel_statistics(const std::string &tunnel) = 0;
 };
 
 } // namespace mpt::service

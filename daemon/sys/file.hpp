@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mpt::sys {
@@ -12,6 +13,13 @@ namespace mpt::sys {
 // The whole of a regular file of at most `max_size` octets. kNotFound if there is none, kInvalidArgument if it is too
 // large or no regular file.
 base::Result<std::string> read_file(const std::string &path, std::size_t max_size);
+
+// Puts `text` in the place of a file, or makes it with mode 0640: whole or not at all, also over a crash. A file that
+// is replaced keeps its owner, group and mode, and a symbolic link stays one.
+base::Result<void> replace_file(const std::string &path, std::string_view text);
+
+// Renames a file, in the place of what has the new name.
+base::Result<void> rename_file(const std::string &from, const std::string &to);
 
 // Names of what stands in a directory, sorted, without "." and "..". kNotFound if there is no such directory.
 base::Result<std::vector<std::string>> list_directory(const std::string &path);

@@ -223,7 +223,7 @@ INSTANTIATE_TEST_SUITE_P(
             "gateway_ipaddr = 10.1.1.1", {"0.0.0.0", "10.1.1.2", "192.0.2.3"}, {"fd00::1", "224.0.0.1", "10.1.1.1/24"}},
         Range{"remote_ipaddr = 192.0.2.3",
               {"192.0.2.4"},
-              {"0.0.0.0", "fd00::1", "224.0.0.1", "10.1.1.2", "private_ipaddr"}},
+              {"0.0.0.0", "fd00::1", "224.0.0.1", "255.255.255.255", "127.0.0.1", "10.1.1.2", "private_ipaddr"}},
         Range{"src_addr = 11.1.1.0/24", {"0.0.0.0/0", "11.1.1.1/32"}, {"11.1.1.0", "fd00::/8", "::/0", "11.1.1.0/33"}},
         Range{"dst_addr = 21.1.1.0/24", {"0.0.0.0/0", "21.1.1.1/32"}, {"21.1.1.0", "fd00::/8", "::/0", "21.1.1.0/33"}}),
     [](const auto &test) { return std::string(test.param.key.substr(0, test.param.key.find(' '))); });
@@ -248,6 +248,15 @@ TEST(Connection, StatusOfConnectionIsKeptAndOfPathIs0Or128)
         EXPECT_THAT(problems(with(kEveryKey, "status = 128", fmt::format("status = {}", status))),
                     ElementsAre(fmt::format("c.conf:2: status = {}: must be 0 (usable) or 128 (down)", status)));
     EXPECT_EQ(value(with(kEveryKey, "status = 128", "status = 0")).paths[0].status, 0);
+}
+
+TEST(Connection, ALoopbackAddressIsAPeerOnLoOnly)
+{
+    const std::string text = with(kEveryKey, "192.0.2.3", "127.0.0.3");
+    EXPECT_THAT(problems(text),
+                ElementsAre("c.conf:9: remote_ipaddr = 127.0.0.3: must be a unicast address of the peer: "
+                            "a loopback address is this host's own"));
+    EXPECT_THAT(problems(with(text, "= eth1", "= lo")), IsEmpty());
 }
 
 TEST(Connection, VersionsOfTunnelPathAndNetworkAreIndependent)

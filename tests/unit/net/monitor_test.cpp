@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fmt/format.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace mpt::net {
@@ -76,6 +78,15 @@ protected:
     {
         pollfd waiting{.fd = monitor_->fd(), .events = POLLIN, .revents = 0};
         return poll(&waiting, 1, 0) == 1;
+    }
+
+    // How many messages for the monitor the kernel has dropped (/proc/net/netlink: the socket's inode is the last
+    // column).
+    unsigned long drops()
+    {
+        struct stat status {};
+        EXPECT_EQ(fstat(monitor_->fd(), &status), 0);
+        return std::stoul(run(fmt::format("awk '$NF == {} {{ print $(NF - 1) }}' /proc/net/netlink", status.st_ino)));
     }
 
     // What the kernel says now, by another way than the events.
@@ -258,8 +269,8 @@ TEST_F(MonitorTest, ReadsAgainAfterAnOverrun)
         " for i in $(seq 20); do seq -f 'addr add 10.9.0.%g/32 dev v0' 0 236; seq -f 'addr del 10.9.0.%g/32 dev v0' 0 "
         "236;"
         " done; echo link set v1 mtu 1234; seq -f 'addr del 10.8.0.%g/32 dev v0' 0 248) | ip -batch -");
-    EXPECT_EQ(monitor().overruns(), 0U);
-    EXPECT_THAT(wait_until([this] { return monitor().overruns() > 0 && !is_readable(); }), ElementsAre("v0", "v1"));
+    EXPECT_GT(drops(), 0U);
+    EXPECT_THAT(wait_until([this] { return !is_readable(); }), ElementsAre("v0", "v1"));
     EXPECT_EQ(find("v1")->link.mtu, 1234U);
     std::string shown;
     for (const auto &[own, entry] : find("v0")->addresses)
@@ -294,7 +305,7 @@ TEST_F(MonitorTest, KeepsTheStateRightThroughAStormThatItCannotFollow)
     }
     EXPECT_TRUE(monitor().drain());
     EXPECT_EQ(pclose(storm), 0);
-    EXPECT_GT(monitor().overruns(), 0U);
+    EXPECT_GT(drops(), 0U);
     expect_present_state();
     EXPECT_EQ(find("v0")->addresses.size(), 256U + 20U * 5U);
     EXPECT_EQ(find("v1")->addresses.size(), 1024U);

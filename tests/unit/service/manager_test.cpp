@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "daemon/service/manager.hpp"
-
-#include <algorithm>
-#include <fmt/format.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <map>
+#include "tests/unit/service/manager_fixture.hpp"
 
 namespace mpt::service {
 namespace {
@@ -16,179 +10,6 @@ using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-constexpr const char *kInterface = R"(
-[general]
-tunnel_num = 1
-accept_remote = 0
-cmdport_local = 60456
-cmd_timeout = 25
-[tun_0]
-name = tun7
-mtu = 1440
-ipv4_addr = 10.0.0.2/24
-ipv6_addr = fec0::2/64
-)";
-
-std::string connection_file(const std::string &name, int last_octet, int port)
-{
-    return fmt::format(R"(
-[connection]
-name = {0}
-permission = 3
-ip_ver = 4
-ip_local = 10.0.0.2
-local_port = {2}
-ip_remote = 10.0.0.{1}
-remote_port = 23456
-remote_cmd_port = 60456
-path_count = 2
-network_count = 0
-status = 0
-reorder_window = 100
-max_buffdelay_msec = 50
-auth_type = 0
-[path_0]
-interface_name = eth1
-ip_ver = 4
-public_ipaddr = 10.1.1.2
-remote_ipaddr = 10.1.1.{1}
-gateway_ipaddr = 10.1.1.2
-keepalive_time = 2
-weight_out = 3
-status = 0
-[path_1]
-interface_name = eth2
-ip_ver = 4
-private_ipaddr = 0.0.0.0
-public_ipaddr = 10.2.2.2
-remote_ipaddr = 10.2.2.{1}
-gateway_ipaddr = 10.2.2.2
-weight_out = 1
-status = 128
-)",
-                       name, last_octet, port);
-}
-
-class MemoryDirectory : public ConfigDirectory {
-public:
-    base::Result<std::string> read_interface() override { return interface; }
-    base::Result<std::vector<std::string>> list_connections() override
-    {
-        std::vector<std::string> names;
-        for (const auto &[name, text] : files)
-            names.push_back(name);
-        return names;
-    }
-    base::Result<std::string> read_connection(const std::string &file) override { return files.at(file); }
-
-    std::string interface = kInterface;
-    std::map<std::string, std::string> files;
-};
-
-class MemoryNetwork : public Network {
-public:
-    base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) override
-    {
-        tunnels.push_back(tunnel.name);
-        return {};
-    }
-    base::Result<void> add_addresses(const config::TunnelConfig &tunnel) override
-    {
-        addresses.push_back(tunnel.name);
-        return {};
-    }
-    base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
-                                      const base::Address &remote) override
-    {
-        routes.push_back(fmt::format("{} dev {} src {}", remote.to_string(), tunnel, local.to_string()));
-        return {};
-    }
-    bool interface_exists(const std::string &name) override { return interfaces.contains(name); }
-    bool interface_ready(const std::string &name) override
-    {
-        return interfaces.contains(name) && !without_carrier.contains(name);
-    }
-    bool has_address(const std::string &name, const base::Address &address) override
-    {
-        return interfaces.contains(name) && interfaces[name] == address.to_string();
-    }
-    std::optional<base::Address> first_address(const std::string &name, base::IpVersion) override
-    {
-        if (!interfaces.contains(name) || interfaces[name].empty())
-            return std::nullopt;
-        return base::Address::parse(interfaces[name]).value();
-    }
-
-    std::map<std::string, std::string> interfaces; // name to its address
-    std::set<std::string> without_carrier;
-    std::vector<std::string> tunnels;
-    std::vector<std::string> routes;
-    std::vector<std::string> addresses; // tunnels that were given theirs again
-};
-
-class MemoryPlane : public DataPlane {
-public:
-    base::Result<void> add_tunnel(const std::string &name) override
-    {
-        tunnels.push_back(name);
-        return {};
-    }
-    void set_connection(const core::ConnectionParameters &parameters) override
-    {
-        connections[parameters.name] = parameters;
-    }
-    base::Result<bool> open_path(const std::string &connection, std::size_t path) override
-    {
-        if (port_in_use && !open.contains(fmt::format("{}/{}", connection, path)))
-            return base::fail(base::ErrorCode::kAddressInUse, "port in use");
-        return open.insert(fmt::format("{}/{}", connection, path)).second;
-    }
-    bool close_path(const std::string &connection, std::size_t path, bool, bool) override
-    {
-        return open.erase(fmt::format("{}/{}", connection, path)) > 0;
-    }
-    base::Result<void> commit() override
-    {
-        ++commits;
-        return {};
-    }
-
-    std::vector<std::string> tunnels;
-    std::map<std::string, core::ConnectionParameters> connections;
-    std::set<std::string> open;
-    bool port_in_use = false;
-    int commits = 0;
-};
-
-class ManagerTest : public ::testing::Test {
-protected:
-    ManagerTest()
-    {
-        directory.files["a.conf"] = connection_file("A", 3, 23456);
-        network.interfaces = {{"eth1", "10.1.1.2"}, {"eth2", "10.2.2.2"}};
-    }
-
-    base::Result<void> start()
-    {
-        auto interface = load_interface(directory, notices);
-        if (!interface)
-            return base::Failure(interface.error());
-        manager.emplace(*interface, directory, network, plane);
-        return manager->start(notices);
-    }
-    static auto error(const std::string &text)
-    {
-        return AllOf(Field(&Notice::level, Notice::Level::kError), Field(&Notice::text, HasSubstr(text)));
-    }
-    static auto says(const std::string &text) { return Field(&Notice::text, HasSubstr(text)); }
-
-    MemoryDirectory directory;
-    MemoryNetwork network;
-    MemoryPlane plane;
-    Notices notices;
-    std::optional<Manager> manager;
-};
 
 TEST_F(ManagerTest, StartsWhatTheFilesSay)
 {
@@ -316,6 +137,15 @@ TEST_F(ManagerTest, DoesNotStartWithAPortInUseButSurvivesItLater)
     plane.port_in_use = false;
     EXPECT_TRUE(manager->retry(notices));
     EXPECT_THAT(plane.open, Contains("A/1"));
+}
+
+TEST_F(ManagerTest, AnInterfaceFileThatMayNotBeReadIsNotABrokenOne)
+{
+    directory.refusal = base::ErrorCode::kNotPermitted;
+    EXPECT_EQ(start().error().code, base::ErrorCode::kNotPermitted);
+    EXPECT_THAT(start().error().text, HasSubstr("reading interface.conf (run mptd as root"));
+    directory.refusal = base::ErrorCode::kNotFound;
+    EXPECT_EQ(start().error().code, base::ErrorCode::kInvalidConfig);
 }
 
 TEST_F(ManagerTest, TellsWhyAPathChangedItsStatus)

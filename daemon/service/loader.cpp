@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/service/loader.hpp"
+
+#include "daemon/config/check.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <iterator>
+#include <set>
+#include <utility>
+
+namespace mpt::service {
+
+namespace {
+
+constexpr std::string_view kSuffix = ".conf";
+constexpr std::size_t kMaxFileName = 240; // octets; with ".disabled" it still fits into NAME_MAX
+
+void tell(const std::vector<config::Problem> &problems, Notices &notices)
+{
+    for (const config::Problem &problem : problems)
+        notices.push_back(
+            {problem.severity == config::Severity::kError ? Notice::Level::kError : Notice::Level::kWarning,
+             problem.to_string()});
+}
+
+std::vector<std::string> errors_of(const std::vector<config::Problem> &problems)
+{
+    std::vector<std::string> errors;
+    for (const config::Problem &problem : problems)
+        if (problem.severity == config::Severity::kError)
+            errors.push_back(problem.to_string());
+    return errors;
+}
+
+// Sorts out which of the files that were read may be used.
+class Selection {
+public:
+    Selection(const config::InterfaceConfig &interface, const std::vector<const ConnectionRecord *> &running,
+              Loaded &loaded, Notices &notices)
+        : interface_(interface), running_(running), loaded_(loaded), notices_(notices)
+    {
+    }
+
+    const ConnectionRecord *running(const std::string &file) const
+    {
+        const auto found = std::find_if(running_.begin(), running_.end(),
+                                        [&](const ConnectionRecord *record) { return record->config.file == file; });
+        return found == running_.end() ? nullptr : *found;
+    }
+
+    void reject(const std::string &file, std::vector<std::string> errors)
+    {
+        std::vector<std::string> &all = loaded_.problems[file];
+        all.insert(all.end(), errors.begin(), errors.end());
+        notices_.push_back(
+            {Notice::Level::kError,
+             running(file) == nullptr
+                 ? fmt::format("connections/{} is left out", file)
+                 : fmt::format("connections/{} is not applied: its connection goes on as it was", file)});
+    }
+
+    void add(config::ConnectionConfig candidate) { candidates_.push_back(std::move(candidate)); }
+
+    // Takes out those that exclude each other or what is running.
+    void resolve()
+    {
+        for (bool first = true;; first = false) {
+            const std::vector<config::Problem> problems = config::check_connections(interface_, together(candidates_));
+            if (first)
+                tell_of(candidates_, problems);
+            std::set<std::string> wrong;
+            bool harms_running = false;
+            for (const config::Problem &problem : problems) {
+                if (problem.severity != config::Severity::kError)
+                    continue;
+                if (is_candidate(problem.file))
+                    wrong.insert(problem.file);
+                else
+                    harms_running = true;
+            }
+            if (wrong.empty() && harms_running)
+                return resolve_one_by_one();
+            if (wrong.empty())
+                return;
+            for (const std::string &file : wrong)
+                take_out(file, problems);
+        }
+    }
+
+    std::vector<config::ConnectionConfig> take() { return std::move(candidates_); }
+
+private:
+    bool is_candidate(const std::string &file) const
+    {
+        return std::any_of(candidates_.begin(), candidates_.end(),
+                           [&](const config::ConnectionConfig &config) { return config.file == file; });
+    }
+
+    // What would run with these.
+    std::vector<config::ConnectionConfig> together(const std::vector<config::ConnectionConfig> &accepted) const
+    {
+        std::vector<config::ConnectionConfig> all = accepted;
+        for (const ConnectionRecord *record : running_)
+            if (std::none_of(accepted.begin(), accepted.end(), [&](const config::ConnectionConfig &config) {
+                    return config.file == record->config.file;
+                }))
+                all.push_back(record->config);
+        return all;
+    }
+
+    void tell_of(const std::vector<config::ConnectionConfig> &candidates, const std::vector<config::Problem> &problems)
+    {
+        for (const config::Problem &problem : problems)
+            if (std::any_of(candidates.begin(), candidates.end(),
+                            [&](const config::ConnectionConfig &config) { return config.file == problem.file; }))
+                tell({problem}, notices_);
+    }
+
+    void take_out(const std::string &file, const std::vector<config::Problem> &problems)
+    {
+        std::vector<config::Problem> own;
+        std::copy_if(problems.begin(), problems.end(), std::back_inserter(own),
+                     [&](const config::Problem &problem) { return problem.file == file; });
+        std::erase_if(candidates_, [&](const config::ConnectionConfig &config) { return config.file == file; });
+        reject(file, errors_of(own));
+    }
+
+    // A new file that excludes a running connection whose file name comes later: the running one is in the right.
+    void resolve_one_by_one()
+    {
+        const std::vector<config::ConnectionConfig> candidates = std::exchange(candidates_, {});
+        for (const config::ConnectionConfig &candidate : candidates) {
+            candidates_.push_back(candidate);
+            const std::vector<config::Problem> problems = config::check_connections(interface_, together(candidates_));
+            if (const auto errors = errors_of(problems); !errors.empty()) {
+                candidates_.pop_back();
+                tell(problems, notices_);
+                reject(candidate.file, errors);
+            }
+        }
+    }
+
+    const config::InterfaceConfig &interface_;
+    const std::vector<const ConnectionRecord *> &running_;
+    Loaded &loaded_;
+    Notices &notices_;
+    std::vector<config::ConnectionConfig> candidates_;
+};
+
+void load_connection(ConfigDirectory &directory, const std::string &file, Selection &selection, Notices &notices)
+{
+    const auto text = directory.read_connection(file);
+    if (!text) {
+        notices.push_back({Notice::Level::kError, text.error().text});
+        selection.reject(file, {text.error().text});
+        return;
+    }
+    auto parsed = config::parse_connection(file, *text);
+    const ConnectionRecord *running = selection.running(file);
+    if (parsed.value && running != nullptr && running->filed == *parsed.value)
+        return;
+    tell(parsed.problems, notices);
+    if (!parsed.value) {
+        selection.reject(file, errors_of(parsed.problems));
+    } else if (parsed.value->is_complete()) {
+        selection.add(std::move(*parsed.value));
+    } else if (running == nullptr) {
+        notices.push_back(
+            {Notice::Level::kInfo,
+             fmt::format("connection {} waits: its file says too little about the peer", parsed.value->name)});
+    } else {
+        selection.reject(file, {fmt::format("{}: it says too little about the peer", file)});
+    }
+}
+
+} // namespace
+
+base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory, Notices &notices)
+{
+    const auto text = directory.read_interface();
+    if (!text && text.error().code == base::ErrorCode::kNotPermitted)
+        return base::fail(base::ErrorCode::kNotPermitted,
+                          text.error().text + " (run mptd as root, or as a user that its owner, group and mode, and "
+                                              "those of its directory, let read it)");
+    if (!text)
+        return base::fail(base::ErrorCode::kInvalidConfig, text.error().text);
+    auto parsed = config::parse_interface("interface.conf", *text);
+    tell(parsed.problems, notices);
+    if (!parsed.value)
+        return base::fail(base::ErrorCode::kInvalidConfig, "interface.conf has errors: nothing is started");
+    return std::move(*parsed.value);
+}
+
+base::Result<void> check_file_name(std::string_view file)
+{
+    const bool is_printable =
+        std::all_of(file.begin(), file.end(), [](unsigned char c) { return c > ' ' && c != 0x7f; });
+    if (file.size() > kSuffix.size() && file.size() <= kMaxFileName && file.ends_with(kSuffix) && is_printable &&
+        !file.starts_with('.') && file.find('/') == std::string_view::npos)
+        return {};
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "this is no name of a connection file: NAME.conf, without a directory and blanks");
+}
+
+base::Result<Loaded> load_connections(ConfigDirectory &directory, const config::InterfaceConfig &interface,
+                                      const std::vector<std::string> &files,
+                                      const std::vector<const ConnectionRecord *> &running, Notices &notices)
+{
+    auto present = directory.list_connections();
+    if (!present)
+        return base::Failure(present.error());
+    Loaded loaded;
+    loaded.present = std::move(*present);
+    Selection selection(interface, running, loaded, notices);
+    for (const std::string &file : files.empty() ? loaded.present : files) {
+        if (std::find(loaded.present.begin(), loaded.present.end(), file) == loaded.present.end())
+            return base::fail(base::ErrorCode::kNotFound, fmt::format("there is no file connections/{}", file));
+        load_connection(directory, file, selection, notices);
+    }
+    selection.resolve();
+    loaded.accepted = selection.take();
+    return loaded;
+}
+
+} // namespace mpt::service

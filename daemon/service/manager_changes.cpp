@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What people ask the manager for while it runs (guide, chapter 4).
+#include "daemon/service/manager.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <utility>
+
+namespace mpt::service {
+
+namespace {
+
+constexpr const char *kInterfaceFile = "interface.conf";
+
+base::Failure no_connection(std::string_view file)
+{
+    return base::fail(base::ErrorCode::kNotFound, fmt::format("no connection of the file {} is running", file));
+}
+
+base::Failure no_path(const std::string &connection, std::size_t path)
+{
+    return base::fail(base::ErrorCode::kNotFound, fmt::format("there is no path {} of {}", path, connection));
+}
+
+void append(std::vector<std::string> &to, const std::vector<std::string> &lines)
+{
+    to.insert(to.end(), lines.begin(), lines.end());
+}
+
+} // namespace
+
+ConnectionRecord *Manager::find_record(std::string_view name) const
+{
+    const auto found = std::find_if(connections_.begin(), connections_.end(),
+                                    [&](const auto &record) { return record->config.name == name; });
+    return found == connections_.end() ? nullptr : found->get();
+}
+
+const ConnectionRecord *Manager::find_file(std::string_view file) const
+{
+    const auto found = std::find_if(connections_.begin(), connections_.end(),
+                                    [&](const auto &record) { return record->config.file == file; });
+    return found == connections_.end() ? nullptr : found->get();
+}
+
+const ConnectionRecord *Manager::find(std::string_view name) const
+{
+    return find_record(name);
+}
+
+base::Result<std::vector<ConnectionRecord *>> Manager::select(const std::string &file)
+{
+    std::vector<ConnectionRecord *> selected;
+    for (const auto &record : connections_)
+        if (file.empty() || record->config.file == file)
+            selected.push_back(record.get());
+    if (selected.empty() && !file.empty())
+        return no_connection(file);
+    return selected;
+}
+
+std::vector<std::string> Manager::problems() const
+{
+    std::vector<std::string> all;
+    for (const auto &[file, lines] : problems_)
+        append(all, lines);
+    for (const auto &record : connections_)
+        if (!record->file_present)
+            all.push_back(fmt::format("connections/{} is gone; connection {} goes on: write the file again with `mpt "
+                                      "save`, or end the connection with `mpt delete`",
+                                      record->config.file, record->config.name));
+    return all;
+}
+
+// ---- reload
+
+base::Result<void> Manager::reload(const std::string &file, Notices &notices)
+{
+    if (!file.empty())
+        if (auto named = check_file_name(file); !named)
+            return named;
+    std::vector<const ConnectionRecord *> running;
+    for (const auto &record : connections_)
+        running.push_back(record.get());
+    const auto loaded = load_connections(
+        directory_, interface_, file.empty() ? std::vector<std::string>{} : std::vector{file}, running, notices);
+    if (!loaded) {
+        if (loaded.error().code == base::ErrorCode::kNotFound && find_file(file) != nullptr) {
+            note_presence({}, file);
+            return base::fail(base::ErrorCode::kNotFound,
+                              loaded.error().text + ": its connection goes on; `mpt save` writes the file again, `mpt "
+                                                    "delete` ends the connection");
+        }
+        return base::Failure(loaded.error());
+    }
+    if (file.empty()) {
+        problems_.clear();
+        reload_interface(notices);
+    }
+    problems_.erase(file);
+    problems_.insert(loaded->problems.begin(), loaded->problems.end());
+
+    // What gets another name or tunnel ends first, so that the new ones find names and sockets free.
+    bool ended = false;
+    for (const config::ConnectionConfig &config : loaded->accepted) {
+        const ConnectionRecord *record = find_file(config.file);
+        if (record != nullptr && !is_same_place(*record, config)) {
+            end_connection(*record, notices);
+            ended = true;
+        }
+    }
+    if (ended)
+        if (auto committed = plane_.commit(); !committed)
+            return committed;
+    for (const config::ConnectionConfig &config : loaded->accepted)
+        apply(config, notices);
+    note_presence(loaded->present, file);
+    if (!loaded->accepted.empty())
+        if (auto committed = plane_.commit(); !committed)
+            return committed;
+    for (const config::ConnectionConfig &config : loaded->accepted)
+        add_route(*find_file(config.file), notices);
+    if (observer_ != nullptr)
+        observer_->on_settings_changed();
+
+    std::vector<std::string> errors;
+    for (const auto &[wrong, lines] : problems_)
+        if (file.empty() || wrong == file)
+            append(errors, lines);
+    if (!errors.empty())
+        return base::fail(base::ErrorCode::kInvalidConfig, fmt::format("{}", fmt::join(errors, "\n")));
+    return {};
+}
+
+void Manager::reload_interface(Notices &notices)
+{
+    Notices said;
+    auto loaded = load_interface(directory_, said);
+    if (!loaded) {
+        std::vector<std::string> lines;
+        for (const Notice &notice : said)
+            if (notice.level == Notice::Level::kError)
+                lines.push_back(notice.text);
+        if (lines.empty())
+            lines.push_back(loaded.error().text);
+        problems_[kInterfaceFile] = lines;
+        notices.insert(notices.end(), said.begin(), said.end());
+        notices.push_back({Notice::Level::kError, "interface.conf is not applied: everything goes on as it was"});
+        return;
+    }
+    notices.insert(notices.end(), said.begin(), said.end());
+    interface_.accept_remote = loaded->accept_remote;
+    interface_.cmd_timeout = loaded->cmd_timeout;
+    std::vector<std::string> waiting;
+    if (loaded->cmdport_local != interface_.cmdport_local)
+        waiting.emplace_back("cmdport_local");
+    if (loaded->workers != interface_.workers)
+        waiting.emplace_back("workers");
+    if (loaded->tunnels != interface_.tunnels)
+        waiting.emplace_back("the tunnels");
+    if (!waiting.empty())
+        notices.push_back({Notice::Level::kWarning,
+                           fmt::format("interface.conf: what it says of {} needs a restart of mptd; accept_remote and "
+                                       "cmd_timeout are applied",
+                                       fmt::join(waiting, ", "))});
+}
+
+bool Manager::is_same_place(const ConnectionRecord &record, const config::ConnectionConfig &config) const
+{
+    return record.config.name == config.name && record.tunnel == tunnel_of(config).name;
+}
+
+void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
+{
+    remove_route(record, notices);
+    plane_.remove_connection(record.config.name);
+    const std::string name = record.config.name;
+    std::erase_if(connections_, [&](const auto &each) { return each.get() == &record; });
+    if (observer_ != nullptr)
+        observer_->on_connection_removed(name);
+}
+
+void Manager::remove_route(const ConnectionRecord &record, Notices &notices)
+{
+    const bool is_shared = std::any_of(connections_.begin(), connections_.end(), [&](const auto &other) {
+        return other.get() != &record && other->tunnel == record.tunnel &&
+               other->config.ip_remote == record.config.ip_remote;
+    });
+    if (is_shared)
+        return;
+    if (auto removed = network_.remove_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote);
+        !removed)
+        notices.push_back({Notice::Level::kWarning, removed.error().text});
+}
+
+void Manager::apply(const config::ConnectionConfig &config, Notices &notices)
+{
+    ConnectionRecord *record = find_record(config.name);
+    if (record == nullptr) {
+        ConnectionRecord &added = add_connection(config);
+        notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is new", config.name)});
+        follow_all(added, notices);
+        if (observer_ != nullptr)
+            observer_->on_connection_added(added);
+        return;
+    }
+    if (record->config.ip_local != config.ip_local || record->config.ip_remote != config.ip_remote)
+        remove_route(*record, notices);
+    record->filed = config;
+    configure(*record, config);
+    plane_.set_connection(parameters_of(*record));
+    notices.push_back({Notice::Level::kInfo, fmt::format("connection {} has changed", config.name)});
+    follow_all(*record, notices);
+    if (observer_ == nullptr)
+        return;
+    observer_->on_connection_changed(*record);
+    for (std::size_t path = 0; path < record->paths.size(); ++path)
+        observer_->on_path_changed(*record, path);
+}
+
+void Manager::note_presence(const std::vector<std::string> &present, const std::string &file)
+{
+    for (const auto &record : connections_) {
+        if (!file.empty() && record->config.file != file)
+            continue;
+        const bool is_present = std::find(present.begin(), present.end(), record->config.file) != present.end();
+        if (std::exchange(record->file_present, is_present) != is_present && observer_ != nullptr)
+            observer_->on_connection_changed(*record);
+    }
+}
+
+// ---- restart, delete, save, create
+
+base::Result<void> Manager::restart(const std::string &file, Notices &notices)
+{
+    const auto selected = select(file);
+    if (!selected)
+        return base::Failure(selected.error());
+    std::vector<std::pair<std::string, std::size_t>> set_down;
+    for (const ConnectionRecord *record : *selected) {
+        for (std::size_t path = 0; path < record->paths.size(); ++path)
+            if (plane_.path_state(record->config.name, path).status == core::PathStatus::kSetDown)
+                set_down.emplace_back(record->config.name, path);
+        plane_.remove_connection(record->config.name);
+    }
+    if (auto committed = plane_.commit(); !committed)
+        return committed;
+    for (ConnectionRecord *record : *selected) {
+        plane_.set_connection(parameters_of(*record));
+        follow_all(*record, notices);
+        notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is started again", record->config.name)});
+    }
+    for (const auto &[connection, path] : set_down)
+        plane_.set_path(connection, path, false);
+    auto committed = plane_.commit();
+    for (const ConnectionRecord *record : *selected)
+        for (std::size_t path = 0; observer_ != nullptr && path < record->paths.size(); ++path)
+            observer_->on_path_changed(*record, path);
+    return committed;
+}
+
+base::Result<void> Manager::remove(const std::string &file)
+{
+    if (auto named = check_file_name(file); !named)
+        return named;
+    const ConnectionRecord *record = find_file(file);
+    // The file first: if it cannot be renamed, the next start would bring the connection back.
+    const auto disabled = directory_.disable_connection(file);
+    if (!disabled && disabled.error().code != base::ErrorCode::kNotFound)
+        return disabled;
+    if (!disabled && record == nullptr)
+        return base::fail(base::ErrorCode::kNotFound,
+                          fmt::format("there is neither a file connections/{} nor a connection of it", file));
+    problems_.erase(file);
+    base::Result<void> committed;
+    if (record != nullptr) {
+        Notices notices; // a route that is gone already
+        end_connection(*record, notices);
+        committed = plane_.commit();
+    }
+    if (observer_ != nullptr)
+        observer_->on_settings_changed();
+    return committed;
+}
+
+base::Result<std::vector<std::string>> Manager::save(const std::string &file)
+{
+    const auto selected = select(file);
+    if (!selected)
+        return base::Failure(selected.error());
+    std::vector<std::string> written;
+    std::vector<std::string> errors;
+    base::ErrorCode code = base::ErrorCode::kSystem;
+    for (ConnectionRecord *record : *selected) {
+        const auto saved = save(*record);
+        if (!saved) {
+            code = saved.error().code;
+            errors.push_back(saved.error().text);
+        } else if (*saved) {
+            written.push_back(record->config.file);
+            if (observer_ != nullptr)
+                observer_->on_connection_changed(*record);
+        }
+    }
+    if (!written.empty() && observer_ != nullptr)
+        observer_->on_settings_changed();
+    if (!errors.empty())
+        return base::fail(code, fmt::format("{}", fmt::join(errors, "\n")));
+    return written;
+}
+
+base::Result<bool> Manager::save(ConnectionRecord &record)
+{
+    const std::string &file = record.config.file;
+    const auto before = directory_.read_connection(file);
+    if (!before && before.error().code != base::ErrorCode::kNotFound)
+        return base::Failure(before.error());
+    if (before && !record.is_unsaved())
+        return false;
+    auto text = base::Result<std::string>(config::serialise(record.config));
+    if (before) {
+        const auto parsed = config::parse_connection(file, *before);
+        if (!parsed.value || *parsed.value != record.filed)
+            return base::fail(
+                base::ErrorCode::kConflict,
+                fmt::format("connections/{} was changed since it was read, and is left as it is: apply it "
+                            "first with `mpt reload`, which drops what was changed at run time",
+                            file));
+        text = config::edit(*before, record.config);
+    }
+    if (!text)
+        return base::Failure(text.error());
+    if (auto written = directory_.write_connection(file, *text); !written)
+        return base::Failure(written.error());
+    record.filed = record.config;
+    record.file_present = true;
+    return true;
+}
+
+base::Result<void> Manager::create(const std::string &file) const
+{
+    if (auto named = check_file_name(file); !named)
+        return named;
+    return base::fail(base::ErrorCode::kNotSupported, "creating a connection on the peer is not available yet");
+}
+
+// ---- interfaces
+
+base::Result<void> Manager::add_address(const std::string &interface, const base::Prefix &address)
+{
+    return network_.add_address(interface, address);
+}
+
+base::Result<void> Manager::remove_address(const std::string &interface, const base::Prefix &address)
+{
+    return network_.remove_address(interface, address);
+}
+
+base::Result<void> Manager::set_interface(const std::string &interface, bool up)
+{
+    return network_.set_interface(interface, up);
+}
+
+bool Manager::uses_interface(const std::string &interface) const
+{
+    const auto is_its = [&](const config::PathConfig &path) { return path.interface_name == interface; };
+    return std::any_of(interface_.tunnels.begin(), interface_.tunnels.end(),
+                       [&](const config::TunnelConfig &tunnel) { return tunnel.name == interface; }) ||
+           std::any_of(connections_.begin(), connections_.end(), [&](const auto &record) {
+               return std::any_of(record->config.paths.begin(), record->config.paths.end(), is_its);
+           });
+}
+
+// ---- paths
+
+base::Result<void> Manager::set_path(const std::string &connection, std::size_t path, bool up, bool force)
+{
+    const ConnectionRecord *record = find(connection);
+    if (record == nullptr || path >= record->paths.size())
+        return no_path(connection, path);
+    const auto is_up = [&](std::size_t i) { return path_state(connection, i).status == core::PathStatus::kUp; };
+    bool others = false;
+    for (std::size_t i = 0; i < record->paths.size(); ++i)
+        others = others || (i != path && is_up(i));
+    if (!up && !force && is_up(path) && !others)
+        return base::fail(base::ErrorCode::kConflict,
+                          fmt::format("path {} is the last one of {} that is up: without it the tunnel carries nothing "
+                                      "(--force sets it down all the same)",
+                                      path, connection));
+    plane_.set_path(connection, path, up);
+    return plane_.commit();
+}
+
+base::Result<void> Manager::set_weight(const std::string &connection, std::size_t path, unsigned weight)
+{
+    ConnectionRecord *record = find_record(connection);
+    if (record == nullptr || path >= record->paths.size())
+        return no_path(connection, path);
+    if (weight < 1 || weight > config::kMaxWeight)
+        return base::fail(base::ErrorCode::kInvalidArgument,
+                          fmt::format("a weight is 1 to {}, not {}", config::kMaxWeight, weight));
+    record->config.paths[path].weight_out = static_cast<std::uint16_t>(weight);
+    record->paths[path].parameters.weight = static_cast<std::uint16_t>(weight);
+    plane_.set_connection(parameters_of(*record));
+    auto committed = plane_.commit();
+    if (observer_ != nullptr) {
+        observer_->on_path_changed(*record, path);
+        observer_->on_connection_changed(*record);
+    }
+    return committed;
+}
+
+PathState Manager::path_state(const std::string &connection, std::size_t path) const
+{
+    return plane_.path_state(connection, path);
+}
+
+ConnectionStatistics Manager::statistics(const std::string &connection) const
+{
+    return plane_.statistics(connection);
+}
+
+Counters Manager::tunnel_statistics(const std::string &tunnel) const
+{
+    return plane_.tunnel_statistics(tunnel);
+}
+
+} // namespace mpt::service

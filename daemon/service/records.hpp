@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/time.hpp"
+#include "daemon/config/connection.hpp"
+#include "daemon/core/liveness.hpp"
+#include "daemon/core/parameters.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// What is known of the tunnels' connections while they run.
+namespace mpt::service {
+
+// Something that the administrator should be told; who calls decides how.
+struct Notice {
+    enum class Level { kError, kWarning, kInfo };
+    Level level;
+    std::string text; // one line
+};
+using Notices = std::vector<Notice>;
+
+// A path of a running connection.
+struct PathRecord {
+    core::PathParameters parameters; // local address unspecified while it is not known
+    std::string waits_for;           // why it has no sockets, in words; empty if it has
+};
+
+// A running connection.
+struct ConnectionRecord {
+    config::ConnectionConfig config; // in effect
+    config::ConnectionConfig filed;  // what its file said when it was read or written last
+    bool file_present = true;        // at the last reload
+    std::string tunnel;              // name of its interface
+    std::vector<PathRecord> paths;
+
+    // What was changed at run time is not in the file.
+    bool is_unsaved() const { return config != filed; }
+};
+
+// The live state of a path.
+struct PathState {
+    core::PathStatus status = core::PathStatus::kDisabled;
+    core::StatusReason reason = core::StatusReason::kStart;
+    base::Instant since{};  // of the status
+    bool held_back = false; // up, but unused since it flaps
+
+    friend bool operator==(const PathState &, const PathState &) = default;
+};
+
+// A counter since the start, or a time in microseconds of CLOCK_MONOTONIC where the name ends with _usec (0: never).
+// mptd(8) lists the names.
+struct Counter {
+    std::string name;
+    std::uint64_t value = 0;
+};
+using Counters = std::vector<Counter>;
+
+struct ConnectionStatistics {
+    Counters connection;
+    std::vector<Counters> paths; // by number
+};
+
+// "up", "dead", "interface-down", "address-missing", "set-down", "disabled".
+std::string_view name_of(core::PathStatus status) noexcept;
+// "start", "keepalive", "keepalives-missed", "by-hand", "by-peer", "interface", "address", "socket", "settings".
+std::string_view name_of(core::StatusReason reason) noexcept;
+
+} // namespace mpt::service
