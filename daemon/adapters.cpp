@@ -55,6 +55,11 @@ base::Result<std::string> ConfigFiles::read_connection(const std::string &file)
     return sys::read_file(connection_path(file), kMaxFileSize);
 }
 
+bool ConfigFiles::is_readable_by_all(const std::string &file)
+{
+    return sys::is_readable_by_all(connection_path(file));
+}
+
 base::Result<void> ConfigFiles::write_connection(const std::string &file, const std::string &text)
 {
     return sys::replace_file(connection_path(file), text);

@@ -19,6 +19,7 @@ public:
     base::Result<std::string> read_interface() override;
     base::Result<std::vector<std::string>> list_connections() override;
     base::Result<std::string> read_connection(const std::string &file) override;
+    bool is_readable_by_all(const std::string &file) override;
     base::Result<void> write_connection(const std::string &file, const std::string &text) override;
     base::Result<void> disable_connection(const std::string &file) override;
 

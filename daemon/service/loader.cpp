@@ -13,15 +13,22 @@ namespace mpt::service {
 
 namespace {
 
+constexpr std::string_view kInterfaceFile = "interface.conf";
 constexpr std::string_view kSuffix = ".conf";
 constexpr std::size_t kMaxFileName = 240; // octets; with ".disabled" it still fits into NAME_MAX
+
+// "FILE:LINE: key = value: ..." from the configuration directory on.
+std::string described(const config::Problem &problem)
+{
+    return (problem.file == kInterfaceFile ? "" : "connections/") + problem.to_string();
+}
 
 void tell(const std::vector<config::Problem> &problems, Notices &notices)
 {
     for (const config::Problem &problem : problems)
         notices.push_back(
             {problem.severity == config::Severity::kError ? Notice::Level::kError : Notice::Level::kWarning,
-             problem.to_string()});
+             described(problem)});
 }
 
 std::vector<std::string> errors_of(const std::vector<config::Problem> &problems)
@@ -29,7 +36,7 @@ std::vector<std::string> errors_of(const std::vector<config::Problem> &problems)
     std::vector<std::string> errors;
     for (const config::Problem &problem : problems)
         if (problem.severity == config::Severity::kError)
-            errors.push_back(problem.to_string());
+            errors.push_back(described(problem));
     return errors;
 }
 
@@ -161,6 +168,10 @@ void load_connection(ConfigDirectory &directory, const std::string &file, Select
     if (parsed.value && running != nullptr && running->filed == *parsed.value)
         return;
     tell(parsed.problems, notices);
+    if (parsed.value && parsed.value->has_key() && directory.is_readable_by_all(file))
+        notices.push_back(
+            {Notice::Level::kWarning,
+             fmt::format("connections/{} has a key, and every user may read it: chmod o= connections/{}", file, file)});
     if (!parsed.value) {
         selection.reject(file, errors_of(parsed.problems));
     } else if (parsed.value->is_complete()) {
@@ -170,7 +181,7 @@ void load_connection(ConfigDirectory &directory, const std::string &file, Select
             {Notice::Level::kInfo,
              fmt::format("connection {} waits: its file says too little about the peer", parsed.value->name)});
     } else {
-        selection.reject(file, {fmt::format("{}: it says too little about the peer", file)});
+        selection.reject(file, {fmt::format("connections/{}: it says too little about the peer", file)});
     }
 }
 
@@ -185,7 +196,7 @@ base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory,
                                               "those of its directory, let read it)");
     if (!text)
         return base::fail(base::ErrorCode::kInvalidConfig, text.error().text);
-    auto parsed = config::parse_interface("interface.conf", *text);
+    auto parsed = config::parse_interface(kInterfaceFile, *text);
     tell(parsed.problems, notices);
     if (!parsed.value)
         return base::fail(base::ErrorCode::kInvalidConfig, "interface.conf has errors: nothing is started");

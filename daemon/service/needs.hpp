@@ -25,6 +25,8 @@ public:
     // Names of the connection files (*.conf), without path, sorted.
     virtual base::Result<std::vector<std::string>> list_connections() = 0;
     virtual base::Result<std::string> read_connection(const std::string &file) = 0;
+    // Whether any user of the machine may read the file.
+    virtual bool is_readable_by_all(const std::string &file) = 0;
     // Puts the text in the place of the file, or makes it: whole or not at all, with the group and mode that it had.
     virtual base::Result<void> write_connection(const std::string &file, const std::string &text) = 0;
     // Renames the file to FILE.disabled, in the place of one that was there before.

@@ -57,15 +57,22 @@ base::Result<std::string> read_file(const std::string &path, std::size_t max_siz
     }
 }
 
+bool is_readable_by_all(const std::string &path)
+{
+    struct stat status {};
+    return stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH) != 0;
+}
+
 base::Result<void> replace_file(const std::string &path, std::string_view text)
 {
     const std::string what = fmt::format("writing {}", path);
-    std::error_code error;
     std::filesystem::path target(path);
-    if (std::filesystem::is_symlink(target, error))
+    std::error_code error;
+    if (std::filesystem::is_symlink(std::filesystem::symlink_status(target, error))) {
         target = std::filesystem::canonical(target, error);
-    if (error)
-        return system_failure(error.value(), what);
+        if (error)
+            return system_failure(error.value(), what);
+    }
     const std::string directory = target.parent_path();
     std::string temporary = fmt::format("{}/.{}.XXXXXX", directory, target.filename().string());
     FileDescriptor fd(mkostemp(temporary.data(), O_CLOEXEC));

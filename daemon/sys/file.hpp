@@ -14,6 +14,9 @@ namespace mpt::sys {
 // large or no regular file.
 base::Result<std::string> read_file(const std::string &path, std::size_t max_size);
 
+// Whether its mode lets any user read the file.
+bool is_readable_by_all(const std::string &path);
+
 // Puts `text` in the place of a file, or makes it with mode 0640: whole or not at all, also over a crash. A file that
 // is replaced keeps its owner, group and mode, and a symbolic link stays one.
 base::Result<void> replace_file(const std::string &path, std::string_view text);

@@ -88,7 +88,7 @@ TEST_F(Changes, AWrongFileLeavesItsConnectionAsItIsAndTheOthersAreApplied)
 {
     replace(directory.files["a.conf"], "weight_out = 3", "weight_out = 0");
     replace(directory.files["b.conf"], "weight_out = 3", "weight_out = 9");
-    EXPECT_THAT(reload_error(), HasSubstr("a.conf:24: weight_out = 0"));
+    EXPECT_THAT(reload_error(), HasSubstr("connections/a.conf:24: weight_out = 0"));
     EXPECT_EQ(plane.connections.at("A").paths[0].weight, 3);
     EXPECT_EQ(plane.connections.at("B").paths[0].weight, 9);
     EXPECT_THAT(manager->problems(), ElementsAre(HasSubstr("weight_out = 0")));

@@ -88,6 +88,7 @@ public:
             return base::fail(base::ErrorCode::kNotFound, "reading " + file);
         return files[file];
     }
+    bool is_readable_by_all(const std::string &file) override { return readable_by_all.contains(file); }
     base::Result<void> write_connection(const std::string &file, const std::string &text) override
     {
         if (read_only)
@@ -109,6 +110,7 @@ public:
     std::optional<base::ErrorCode> refusal; // of interface.conf
     std::map<std::string, std::string> files;
     std::vector<std::string> disabled;
+    std::set<std::string> readable_by_all;
     bool read_only = false;
 };
 

@@ -148,6 +148,17 @@ TEST_F(ManagerTest, AnInterfaceFileThatMayNotBeReadIsNotABrokenOne)
     EXPECT_EQ(start().error().code, base::ErrorCode::kInvalidConfig);
 }
 
+TEST_F(ManagerTest, WarnsOfAKeyThatEverybodyMayRead)
+{
+    directory.readable_by_all = {"a.conf"};
+    ASSERT_TRUE(start());
+    EXPECT_THAT(notices, IsEmpty()) << "there is none";
+    std::string &a = directory.files["a.conf"];
+    a.replace(a.find("auth_type = 0"), 13, "auth_type = 2\nauth_key = " + std::string(64, 'a'));
+    ASSERT_TRUE(start());
+    EXPECT_THAT(notices, Contains(says("connections/a.conf has a key, and every user may read it")));
+}
+
 TEST_F(ManagerTest, TellsWhyAPathChangedItsStatus)
 {
     ASSERT_TRUE(start());
