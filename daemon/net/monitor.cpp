@@ -52,19 +52,17 @@ base::Result<std::set<std::string>> Monitor::drain()
                     return base::Failure(read.error());
             break;
         }
-        if (received.error == ENOBUFS) {
-            // The kernel goes on dropping until we have emptied the queue (NETLINK_S_CONGESTED), and it tells so only
-            // once. So everything is read again only then, and what is queued is of no use until then.
-            stale_ = true;
-        } else if (received.error != 0) {
+        const bool overrun = received.error == ENOBUFS;
+        if (received.error != 0 && !overrun) {
             stale_ = true;
             return base::fail(base::ErrorCode::kSystem,
                               fmt::format("reading the changes of the network: {} (the state of paths is not followed "
                                           "until it works again)",
                                           std::generic_category().message(received.error)));
-        } else if (!stale_ && !apply(received.octets)) {
-            stale_ = true;
         }
+        // After an overrun the kernel goes on dropping until we have emptied the queue (NETLINK_S_CONGESTED), and it
+        // tells so only once. So everything is read again only then, and what is queued is of no use until then.
+        stale_ = stale_ || overrun || !apply(received.octets);
     }
     return std::exchange(changed_, {});
 }

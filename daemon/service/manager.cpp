@@ -157,7 +157,7 @@ base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size
     const PathRecord &at = record.paths[path];
     const std::string waited_for = at.waits_for;
     const base::Address local = at.parameters.local.address;
-    const auto changed = open_or_close(record, path, notices);
+    auto changed = open_or_close(record, path, notices);
     if (observer_ != nullptr && (at.waits_for != waited_for || at.parameters.local.address != local))
         observer_->on_path_changed(record, path);
     return changed;
@@ -198,7 +198,7 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
                 {Notice::Level::kWarning, fmt::format("{} waits: {}", path_title(record, path), waits_for)});
         return plane_.close_path(record.config.name, path, ready, present) || moved;
     }
-    const auto opened = plane_.open_path(record.config.name, path);
+    auto opened = plane_.open_path(record.config.name, path);
     if (!opened) {
         at.waits_for = opened.error().text;
         if (at.waits_for != before)

@@ -266,7 +266,7 @@ base::Result<void> Manager::remove(const std::string &file)
         return named;
     const ConnectionRecord *record = find_file(file);
     // The file first: if it cannot be renamed, the next start would bring the connection back.
-    const auto disabled = directory_.disable_connection(file);
+    auto disabled = directory_.disable_connection(file);
     if (!disabled && disabled.error().code != base::ErrorCode::kNotFound)
         return disabled;
     if (!disabled && record == nullptr)
