@@ -10,9 +10,6 @@ namespace mpt::core {
 
 namespace {
 
-constexpr std::size_t kHeader4 = 20; // RFC 791; addresses at 12 and 16
-constexpr std::size_t kHeader6 = 40; // RFC 8200; addresses at 8 and 24
-
 std::array<std::uint64_t, 1> key4(const std::byte *source, const std::byte *destination) noexcept
 {
     return {std::uint64_t{base::load_be<std::uint32_t>(source)} << 32 | base::load_be<std::uint32_t>(destination)};
@@ -152,18 +149,6 @@ std::optional<std::uint32_t> ForwardingTable::find(const base::Address &source,
         return std::nullopt;
     return v4 ? v4_.find(key4(source.octets().data(), destination.octets().data()))
               : v6_.find(key6(source.octets().data(), destination.octets().data()));
-}
-
-std::optional<std::uint32_t> ForwardingTable::find_packet(base::ConstOctets packet) const noexcept
-{
-    if (packet.size() < kHeader4)
-        return std::nullopt;
-    const unsigned version = std::to_integer<unsigned>(packet[0]) >> 4;
-    if (version == 4)
-        return v4_.find(key4(packet.data() + 12, packet.data() + 16));
-    if (version == 6 && packet.size() >= kHeader6)
-        return v6_.find(key6(packet.data() + 8, packet.data() + 24));
-    return std::nullopt;
 }
 
 } // namespace mpt::core

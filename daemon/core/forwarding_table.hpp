@@ -38,9 +38,6 @@ public:
 
     std::optional<std::uint32_t> find(const base::Address &source, const base::Address &destination) const noexcept;
 
-    // By the addresses in its IPv4 or IPv6 header; nothing for another or a truncated packet.
-    std::optional<std::uint32_t> find_packet(base::ConstOctets packet) const noexcept;
-
 private:
     // The entries of one IP version, by a key of `Words` words in the machine's order: source, then destination.
     template <std::size_t Words> class Family {

@@ -11,37 +11,39 @@
 
 namespace mpt::core {
 
-// A fixed number of equal cells for copies of packets. All is allocated at construction; the memory of a cell is not
-// touched before its first use.
+// A fixed number of equal cells for copies of packets. All is allocated at construction; memory is not touched before
+// the first use of a cell.
 class PacketCells {
 public:
-    using Cell = std::uint32_t;
+    using Cell = std::uint32_t; // from 1
+    static constexpr Cell kNone = 0;
 
     PacketCells(std::size_t count, std::size_t octets)
-        : stride_((octets + 63) / 64 * 64), storage_(std::make_unique_for_overwrite<std::byte[]>(count * stride_))
+        : stride_((octets + 63) / 64 * 64), storage_(std::make_unique_for_overwrite<std::byte[]>(count * stride_)),
+          unused_(static_cast<Cell>(count))
     {
         free_.reserve(count);
         retired_.reserve(count);
-        for (std::size_t cell = count; cell-- > 0;)
-            free_.push_back(static_cast<Cell>(cell));
     }
 
-    bool empty() const noexcept { return free_.empty(); }
+    bool empty() const noexcept { return free_.empty() && unused_ == 0; }
 
     // A copy of the packet, which has no more octets than a cell. Precondition: !empty().
     Cell copy(base::ConstOctets packet) noexcept
     {
-        const Cell cell = free_.back();
-        free_.pop_back();
+        Cell cell = kNone;
+        if (free_.empty()) {
+            cell = unused_--;
+        } else {
+            cell = free_.back();
+            free_.pop_back();
+        }
         if (!packet.empty())
-            std::memcpy(storage_.get() + cell * stride_, packet.data(), packet.size());
+            std::memcpy(start(cell), packet.data(), packet.size());
         return cell;
     }
 
-    base::ConstOctets octets_of(Cell cell, std::size_t length) const noexcept
-    {
-        return {storage_.get() + cell * stride_, length};
-    }
+    base::ConstOctets octets_of(Cell cell, std::size_t length) const noexcept { return {start(cell), length}; }
 
     void free(Cell cell) noexcept { free_.push_back(cell); }
 
@@ -55,8 +57,11 @@ public:
     }
 
 private:
+    std::byte *start(Cell cell) const noexcept { return storage_.get() + (cell - 1) * stride_; }
+
     std::size_t stride_;
     std::unique_ptr<std::byte[]> storage_;
+    Cell unused_; // cells 1 to this one were never used
     std::vector<Cell> free_;
     std::vector<Cell> retired_;
 };

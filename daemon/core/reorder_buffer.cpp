@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <new>
 
 namespace mpt::core {
 
@@ -30,8 +31,11 @@ void ReorderBuffer::allocate(std::size_t paths)
     aside_limit_ = window == 0 ? 0 : std::clamp(window / std::max<std::size_t>(paths, 1), kLeastAside, kMostAside);
     const std::size_t aside = aside_limit_ * paths;
     cells_ = PacketCells(window + aside, settings_.max_packet);
-    slots_.assign(std::bit_ceil(window), Slot{});
-    mask_ = static_cast<std::uint32_t>(slots_.size() - 1);
+    const std::size_t slots = std::bit_ceil(window);
+    slots_.reset(static_cast<Slot *>(std::calloc(slots, sizeof(Slot))));
+    if (!slots_)
+        throw std::bad_alloc();
+    mask_ = static_cast<std::uint32_t>(slots - 1);
     oldest_ = newest_ = kNone;
     paths_.resize(paths);
     asides_.resize(paths);
@@ -304,7 +308,7 @@ void ReorderBuffer::deliver_held(Out &out)
     cells_.retire(slot.cell);
     (slot.older == kNone ? oldest_ : slots_[slot.older].newer) = slot.newer;
     (slot.newer == kNone ? newest_ : slots_[slot.newer].older) = slot.older;
-    slot.cell = kNone;
+    slot.cell = PacketCells::kNone;
     --counters_.held_now;
     ++counters_.delivered;
     pass(true);

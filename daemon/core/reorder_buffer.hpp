@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -100,13 +102,17 @@ public:
     const ReorderCounters &counters() const noexcept { return counters_; }
 
 private:
-    // A packet held in the ring, at its number; linked to the others by the time it came.
+    // A packet held in the ring, at its number; linked to the others by the time it came. All zero where none is held.
     struct Slot {
         base::Instant arrival;
-        PacketCells::Cell cell = kNone;
-        std::uint32_t length = 0;
-        std::uint32_t older = kNone;
-        std::uint32_t newer = kNone;
+        PacketCells::Cell cell;
+        std::uint32_t length;
+        std::uint32_t older;
+        std::uint32_t newer;
+    };
+
+    struct Free {
+        void operator()(void *memory) const noexcept { std::free(memory); }
     };
 
     // A packet set aside, or about to be held.
@@ -164,7 +170,7 @@ private:
     static constexpr std::size_t kNoPath = SIZE_MAX;
 
     std::uint32_t window() const noexcept { return settings_.window; }
-    bool held(std::uint32_t sequence) const noexcept { return slots_[sequence & mask_].cell != kNone; }
+    bool held(std::uint32_t sequence) const noexcept { return slots_[sequence & mask_].cell != PacketCells::kNone; }
     base::Instant busy(base::Instant now) const noexcept { return now - pause_; }
     bool continues(std::uint32_t sequence) const noexcept;
 
@@ -218,7 +224,9 @@ private:
     ReorderSettings settings_;
     PacketCells cells_{0, 0};
     std::optional<PacketCells> old_cells_; // of the settings before, until what was released from them is written
-    std::vector<Slot> slots_;              // the window rounded up to a power of two
+    // The window rounded up to a power of two. From calloc(3), which gives zeros without touching the memory: a
+    // thousand connections that hold nothing would take 400 MB otherwise.
+    std::unique_ptr<Slot[], Free> slots_;
     std::uint32_t mask_ = 0;
     std::uint32_t oldest_ = kNone; // index of a slot
     std::uint32_t newest_ = kNone;

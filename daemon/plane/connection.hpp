@@ -58,7 +58,7 @@ public:
 
     // Follows a new version of the connection, which must stay until the next one is applied. What its reorder buffer
     // must let go is appended to `released`.
-    void apply(const ConnectionEntry &entry, base::Instant now, EventQueue &events,
+    void apply(const ConnectionEntry &next, base::Instant now, EventQueue &events,
                std::vector<base::ConstOctets> &released);
 
     // A keepalive of the peer has come by the path, or a data packet.

@@ -51,6 +51,8 @@ struct PathReference {
 struct SocketEntry {
     std::shared_ptr<UdpSocket> socket;
     std::optional<PathReference> path; // of a connected socket
+    base::Endpoint remote;             // of that path
+    std::size_t listening = 0;         // the socket in ForwardingState::sockets that knows all other sources
     // Of a listening socket: by the whole source, else (a NAT changed the port) by its address alone.
     std::unordered_map<base::Endpoint, PathReference> by_endpoint;
     std::unordered_map<base::Address, PathReference> by_address;

@@ -262,24 +262,28 @@ base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) 
 void Plane::add_sockets(ForwardingState &state) const
 {
     std::map<const UdpSocket *, std::size_t> index;
-    const auto entry_of = [&](const std::shared_ptr<UdpSocket> &socket) -> SocketEntry & {
+    const auto index_of = [&](const std::shared_ptr<UdpSocket> &socket) {
         const auto [at, added] = index.try_emplace(socket.get(), state.sockets.size());
         if (added)
-            state.sockets.push_back(SocketEntry{socket, std::nullopt, {}, {}});
-        return state.sockets[at->second];
+            state.sockets.push_back(SocketEntry{socket, std::nullopt, {}, state.sockets.size(), {}, {}});
+        return at->second;
     };
     for (std::uint32_t c = 0; c < state.connections.size(); ++c) {
         const ConnectionEntry &connection = *state.connections[c];
         for (std::uint32_t p = 0; p < connection.links.size(); ++p) {
             const PathLink &link = connection.links[p];
             const base::Endpoint &remote = connection.parameters.paths[p].remote;
-            if (link.connected)
-                entry_of(link.connected).path = PathReference{c, p};
-            if (link.listening) {
-                SocketEntry &listening = entry_of(link.listening);
-                listening.by_endpoint.try_emplace(remote, PathReference{c, p});
-                listening.by_address.try_emplace(remote.address, PathReference{c, p});
-            }
+            if (!link.listening)
+                continue; // then there is no connected one, either
+            const std::size_t listening = index_of(link.listening);
+            state.sockets[listening].by_endpoint.try_emplace(remote, PathReference{c, p});
+            state.sockets[listening].by_address.try_emplace(remote.address, PathReference{c, p});
+            if (!link.connected)
+                continue;
+            SocketEntry &connected = state.sockets[index_of(link.connected)];
+            connected.path = PathReference{c, p};
+            connected.remote = remote;
+            connected.listening = listening;
         }
     }
 }

@@ -36,12 +36,16 @@ std::size_t segment_size(const msghdr &message) noexcept
     return size > 0 ? static_cast<std::size_t>(size) : 0;
 }
 
-// Whose datagram it is that came by a listening socket.
-std::optional<PathReference> find_path(const SocketEntry &socket, const base::Endpoint &source)
+// Whose datagram it is. A connected socket has others than its peer's only from the moment when it was made.
+std::optional<PathReference> find_path(const ForwardingState &state, const SocketEntry &socket,
+                                       const base::Endpoint &source)
 {
-    if (const auto exact = socket.by_endpoint.find(source); exact != socket.by_endpoint.end())
+    if (socket.path && source == socket.remote)
+        return socket.path;
+    const SocketEntry &listening = state.sockets[socket.listening];
+    if (const auto exact = listening.by_endpoint.find(source); exact != listening.by_endpoint.end())
         return exact->second;
-    if (const auto address = socket.by_address.find(source.address); address != socket.by_address.end())
+    if (const auto address = listening.by_address.find(source.address); address != listening.by_address.end())
         return address->second;
     return std::nullopt;
 }
@@ -78,10 +82,8 @@ void Receiver::read(const ForwardingState &state, const SocketEntry &socket, std
         header.msg_iovlen = 1;
         header.msg_control = &controls[i];
         header.msg_controllen = sizeof controls[i].octets;
-        if (!socket.path) {
-            header.msg_name = &sources[i].any;
-            header.msg_namelen = sizeof sources[i].v6;
-        }
+        header.msg_name = &sources[i].any;
+        header.msg_namelen = sizeof sources[i].v6;
     }
     const int count =
         recvmmsg(socket.socket->fd(), messages.data(), static_cast<unsigned>(slots), MSG_DONTWAIT, nullptr);
@@ -97,14 +99,12 @@ void Receiver::take_message(const ForwardingState &state, const SocketEntry &soc
     const base::ConstOctets octets(static_cast<const std::byte *>(message.msg_hdr.msg_iov->iov_base), message.msg_len);
     const std::size_t size = segment_size(message.msg_hdr);
     const std::size_t step = size == 0 ? octets.size() : size;
-    std::optional<PathReference> from = socket.path;
+    sys::SocketAddress source;
+    std::memcpy(&source.v6, message.msg_hdr.msg_name, sizeof source.v6);
+    const auto from = find_path(state, socket, sys::endpoint_of(source));
     if (!from) {
-        sys::SocketAddress source;
-        std::memcpy(&source.v6, message.msg_hdr.msg_name, sizeof source.v6);
-        from = find_path(socket, sys::endpoint_of(source));
-    }
-    if (!from) {
-        socket.socket->drops.add(Drop::kWrongSource, step == 0 ? 1 : (octets.size() + step - 1) / step);
+        state.sockets[socket.listening].socket->drops.add(Drop::kWrongSource,
+                                                          step == 0 ? 1 : (octets.size() + step - 1) / step);
         return;
     }
     std::size_t offset = 0;

@@ -22,14 +22,6 @@ bool set_option(int fd, int level, int option, int value) noexcept
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
-// What came in between binding and connecting may be anybody's.
-void discard_received(int fd) noexcept
-{
-    char octet = 0;
-    while (recv(fd, &octet, sizeof octet, MSG_DONTWAIT | MSG_TRUNC) >= 0 || errno == ECONNREFUSED) {
-    }
-}
-
 } // namespace
 
 UdpSocket::UdpSocket(sys::FileDescriptor fd, unsigned scope, std::size_t largest_segment) noexcept
@@ -77,7 +69,6 @@ base::Result<std::shared_ptr<UdpSocket>> UdpSocket::open(const base::Endpoint &l
         if (::connect(fd.get(), &to.any, to.length) != 0)
             return sys::system_failure(
                 errno, fmt::format("connecting UDP {} on {} to {}", local.to_string(), interface, remote->to_string()));
-        discard_received(fd.get());
     }
     set_option(fd.get(), IPPROTO_UDP, UDP_GRO, 1); // without it each datagram comes alone, which works too
     int size = 0;

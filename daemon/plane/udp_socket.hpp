@@ -20,7 +20,8 @@ public:
     // The socket that receives on an endpoint what no connected one takes. kAddressInUse if any other socket of the
     // machine holds the port on that address, kNotFound if the interface or the address is not there.
     static base::Result<std::shared_ptr<UdpSocket>> listen(const base::Endpoint &local, const std::string &interface);
-    // A socket for the packets of one peer, beside the one that listens on the same endpoint.
+    // A socket for the packets of one peer, beside the one that listens on the same endpoint. Its first datagrams may
+    // be another's: what came before it was connected, or was on its way to it then.
     static base::Result<std::shared_ptr<UdpSocket>> connect(const base::Endpoint &local, const std::string &interface,
                                                             const base::Endpoint &remote);
 

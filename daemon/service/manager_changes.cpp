@@ -175,10 +175,12 @@ void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
 {
     remove_route(record, notices);
     plane_.remove_connection(record.config.name);
-    const std::string name = record.config.name;
-    std::erase_if(connections_, [&](const auto &each) { return each.get() == &record; });
+    const auto at =
+        std::find_if(connections_.begin(), connections_.end(), [&](const auto &each) { return each.get() == &record; });
+    const std::unique_ptr<ConnectionRecord> ended = std::move(*at); // until everybody has let go of it
+    connections_.erase(at);
     if (observer_ != nullptr)
-        observer_->on_connection_removed(name);
+        observer_->on_connection_removed(ended->config.name);
 }
 
 void Manager::remove_route(const ConnectionRecord &record, Notices &notices)

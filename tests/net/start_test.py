@@ -13,6 +13,7 @@ import lab
 
 EX_USAGE, EX_UNAVAILABLE, EX_NOPERM, EX_CONFIG = 64, 69, 77, 78
 TUNNEL = ('10.0.0.2/24', 'fec0::2/64')
+NOBODY = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups']
 
 
 class CommandLine(lab.LabTest):
@@ -101,20 +102,22 @@ class Start(lab.LabTest):
         self.assertEqual(daemon.stop(), 0)
         flood.kill()
 
-    def test_without_privileges(self):
-        self.net.figure3()
+    def refused_a_privilege(self, directory, wrapper):
+        """As refused(), for a wrapper that takes away what the daemon needs to read files of this checkout."""
         self.net.directory.chmod(0o755)
         program = self.net.directory / 'mptd'  # where anybody may run it
-        shutil.copy(lab.mptd_path(), program)
+        os.environ['MPTD'], original = str(program), lab.mptd_path()
+        shutil.copy(original, program)
+        try:
+            return self.refused(EX_NOPERM, directory, wrapper)
+        finally:
+            os.environ['MPTD'] = original
+
+    def test_without_privileges(self):
+        self.net.figure3()
         directory = self.config()
-        for wrapper in (['setpriv', '--bounding-set', '-net_admin', '--inh-caps', '-net_admin'],
-                        ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups']):
-            os.environ['MPTD'], original = str(program), lab.mptd_path()
-            try:
-                said = self.refused(EX_NOPERM, directory, wrapper)
-            finally:
-                os.environ['MPTD'] = original
-            self.assertIn('CAP_NET_ADMIN', said)
+        for wrapper in (['setpriv', '--bounding-set', '-net_admin', '--inh-caps', '-net_admin'], NOBODY):
+            self.assertIn('CAP_NET_ADMIN', self.refused_a_privilege(directory, wrapper))
 
     def test_port_in_use(self):
         self.net.figure3()
@@ -150,6 +153,12 @@ class Start(lab.LabTest):
         said = self.refused(EX_CONFIG, self.config(interface=text))
         for key, line in places.items():
             self.assertRegex(said, rf'interface\.conf:{line}:.*{key}.*{re.escape(wrong[key])}')
+
+    def test_interface_conf_that_may_not_be_read(self):
+        directory = self.config()
+        (directory / 'interface.conf').chmod(0o600)
+        said = self.refused_a_privilege(directory, NOBODY)
+        self.assertRegex(said, r'interface\.conf: Permission denied .*run mptd as root')
 
     def test_no_configuration(self):
         said = self.refused(EX_CONFIG, self.net.directory / 'nowhere')

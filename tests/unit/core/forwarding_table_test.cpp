@@ -105,36 +105,6 @@ TEST(ForwardingTable, MixedVersionsAreRefused)
     EXPECT_EQ(result.error().code, base::ErrorCode::kInvalidArgument);
 }
 
-base::ConstOctets octets(const std::vector<unsigned char> &bytes)
-{
-    return std::as_bytes(std::span(bytes));
-}
-
-TEST(ForwardingTable, ReadsTheAddressesOfAPacket)
-{
-    const ForwardingTable table = build({entry("10.0.0.2", "10.0.0.3", 1), entry("fec0::2", "fec0::3", 2)});
-    std::vector<unsigned char> v4(20);
-    v4[0] = 0x45;
-    v4[12] = v4[16] = 10;
-    v4[15] = 2;
-    v4[19] = 3;
-    EXPECT_EQ(table.find_packet(octets(v4)), 1U);
-    v4.pop_back();
-    EXPECT_FALSE(table.find_packet(octets(v4)).has_value());
-
-    std::vector<unsigned char> v6(40);
-    v6[0] = 0x60;
-    v6[8] = v6[24] = 0xfe;
-    v6[9] = v6[25] = 0xc0;
-    v6[23] = 2;
-    v6[39] = 3;
-    EXPECT_EQ(table.find_packet(octets(v6)), 2U);
-    v6.pop_back();
-    EXPECT_FALSE(table.find_packet(octets(v6)).has_value());
-    EXPECT_FALSE(table.find_packet({}).has_value());
-    EXPECT_FALSE(table.find_packet(octets(std::vector<unsigned char>(60, 0x50))).has_value());
-}
-
 // Against a search through all entries with Prefix::contains.
 template <typename Draw> void compare_with_a_search(Draw draw, unsigned bits)
 {

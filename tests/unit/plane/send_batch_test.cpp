@@ -3,46 +3,12 @@
 
 #include "tests/unit/plane/loopback.hpp"
 
-#include <array>
-#include <cstring>
 #include <list>
 #include <memory>
-#include <poll.h>
 #include <string>
 
 namespace mpt::plane {
 namespace {
-
-base::Endpoint endpoint(const char *address, std::uint16_t port)
-{
-    return {base::Address::parse(address).value(), port};
-}
-
-// An ordinary UDP socket of another program.
-class Peer {
-public:
-    explicit Peer(const base::Endpoint &local) : fd_(socket(AF_INET, SOCK_DGRAM, 0))
-    {
-        const int size = 4 << 20;
-        setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
-        const sys::SocketAddress address(local, 0);
-        EXPECT_EQ(bind(fd_.get(), &address.any, address.length), 0);
-    }
-
-    // The next datagram; "" if none comes within 10 s.
-    std::string receive()
-    {
-        pollfd ready{fd_.get(), POLLIN, 0};
-        std::array<char, 70000> buffer;
-        if (poll(&ready, 1, 10000) != 1)
-            return "";
-        const ssize_t size = recv(fd_.get(), buffer.data(), buffer.size(), 0);
-        return size < 0 ? "" : std::string(buffer.data(), static_cast<std::size_t>(size));
-    }
-
-private:
-    sys::FileDescriptor fd_;
-};
 
 constexpr base::Instant kStart{std::chrono::hours(1)};
 
@@ -78,7 +44,7 @@ protected:
             ASSERT_EQ(peer->receive(), text);
     }
 
-    std::optional<Peer> peer;
+    std::optional<UdpPeer> peer;
     std::shared_ptr<UdpSocket> socket;
     Path path;
     std::unique_ptr<SendBatch> batch = std::make_unique<SendBatch>();

@@ -10,11 +10,6 @@
 namespace mpt::plane {
 namespace {
 
-base::Endpoint endpoint(const char *address, std::uint16_t port)
-{
-    return {base::Address::parse(address).value(), port};
-}
-
 base::ConstOctets octets(const std::string &text)
 {
     return std::as_bytes(std::span(text));
