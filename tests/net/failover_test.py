@@ -4,112 +4,12 @@
 that they can be cut without anybody being told."""
 
 import os
-import pathlib
 import socket
-import sys
 import threading
 import time
 
 import lab
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent / 'emulator'))
-from linkemu import LinkEmulator
-
-LINKS = ('eth1', 'eth2')
-# Stops one thread of another process until this one ends: PTRACE_SEIZE and PTRACE_INTERRUPT of <linux/ptrace.h>.
-STOP_THREAD = """
-import ctypes, signal, sys
-libc = ctypes.CDLL(None)
-for request in (0x4206, 0x4207):
-    if libc.ptrace(request, int(sys.argv[1]), None, None) != 0:
-        sys.exit('ptrace refused')
-signal.pause()
-"""
-FAST = {'keepalive_msec': 100, 'dead_msec': 300}
-
-
-class Stream:
-    """UDP datagrams with rising numbers through the tunnel, one a millisecond, from a to b."""
-
-    def __init__(self, net):
-        self.sink = net['b'].socket(socket.AF_INET, socket.SOCK_DGRAM, (lab.tunnel_address('b', 4), 7007))
-        self.source = net['a'].socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.source.connect((lab.tunnel_address('b', 4), 7007))
-        self.arrived = []  # (time, number)
-        self._stop = False
-        self._threads = [threading.Thread(target=run, daemon=True) for run in (self._send, self._receive)]
-        for thread in self._threads:
-            thread.start()
-
-    def _send(self):
-        number = 0
-        while not self._stop:
-            try:
-                self.source.send(number.to_bytes(8, 'big'))
-            except OSError:
-                pass  # an ICMP error of a moment without any path
-            number += 1
-            time.sleep(0.001)
-
-    def _receive(self):
-        while not self._stop:
-            try:
-                octets = self.sink.recv(100)
-            except TimeoutError:
-                continue
-            except OSError:
-                return  # closed at the end
-            self.arrived.append((time.monotonic(), int.from_bytes(octets, 'big')))
-
-    def next_after(self, moment):
-        """Waits for a datagram that was received after the moment."""
-        return lab.wait_for(lambda: self.arrived and self.arrived[-1][0] > moment, 'a datagram arrives')
-
-    def longest_gap(self):
-        """Seconds between two datagrams that arrived one after the other."""
-        times = [moment for moment, _ in self.arrived]
-        return max(later - earlier for earlier, later in zip(times, times[1:]))
-
-    def stop(self):
-        self._stop = True
-        self._threads[0].join()
-
-
-class EmulatedPair:
-    """Hosts a and b of the guide's Figure 3 over two emulated links, with ready daemons."""
-
-    def __init__(self, net, path_keys=FAST, daemon_options=None, link=None, **keys):
-        self.net = net
-        self.emulator = LinkEmulator()
-        for name in LINKS:
-            self.emulator.link(name, (net['a'].namespace, name), (net['b'].namespace, name), **(link or {'delay': '5ms'}))
-        self.emulator.start()
-        for number, name in enumerate(LINKS):
-            for host in 'ab':
-                net[host].add_address(name, f'{lab.path_address(host, 4, number)}/24')
-        self.daemons = {}
-        for host in 'ab':
-            peer = {'a': 'b', 'b': 'a'}[host]
-            paths = [lab.path(name, lab.path_address(host, 4, number), lab.path_address(peer, 4, number), **path_keys)
-                     for number, name in enumerate(LINKS)]
-            directory = lab.write_config(
-                net.directory / f'config-{host}', lab.tunnels((f'{lab.tunnel_address(host, 4)}/24', f'{lab.tunnel_address(host, 6)}/64')),
-                link=lab.connection(lab.tunnel_address(host, 4), lab.tunnel_address(peer, 4), paths,
-                                    **{'reorder_window': 1000, 'max_buffdelay_msec': 100, **keys}))
-            self.daemons[host] = lab.Daemon(net[host], directory)
-            self.daemons[host].wait_ready()
-
-    def status(self, host, number):
-        return self.daemons[host].statistics().path(number)['status']
-
-    def wait_status(self, host, number, wanted):
-        lab.wait_for(lambda: self.status(host, number) == wanted, f'path {number} of {host} is {wanted}')
-
-    def wait_traffic(self, host, number):
-        """Until the path carries packets out of the host."""
-        before = self.daemons[host].statistics().path(number)['packets_out']
-        lab.wait_for(lambda: self.daemons[host].statistics().path(number)['packets_out'] > before + 100,
-                     f'path {number} of {host} is used')
+from emulated import LINKS, EmulatedPair, TranslatedPair, stop_control_thread
 
 
 class Failover(lab.LabTest):
@@ -117,14 +17,12 @@ class Failover(lab.LabTest):
         net = self.make_lab('a', 'b')
         pair = EmulatedPair(net, **options)
         self.addCleanup(pair.emulator.stop)
-        for host in 'ab':
-            for number in (0, 1):
-                pair.wait_status(host, number, 'up')
+        pair.wait_up()
         return pair
 
     def test_silent_cut_and_return(self):
         pair = self.pair()
-        stream = Stream(pair.net)
+        stream = pair.stream('a', 'b')
         self.addCleanup(stream.stop)
         for number in (0, 1):
             pair.wait_traffic('a', number)
@@ -133,7 +31,7 @@ class Failover(lab.LabTest):
             pair.wait_status(host, 0, 'dead')
             self.assertEqual(pair.status(host, 1), 'up')
         sent = pair.daemons['a'].statistics().path(0)['packets_out']
-        stream.next_after(time.monotonic())
+        stream.next_after(time.time())
         pair.wait_traffic('a', 1)
         self.assertEqual(pair.daemons['a'].statistics().path(0)['packets_out'], sent)
         pair.emulator.restore('eth1')
@@ -146,19 +44,19 @@ class Failover(lab.LabTest):
 
     def test_carrier_loss_and_return(self):
         pair = self.pair()
-        stream = Stream(pair.net)
+        stream = pair.stream('a', 'b')
         self.addCleanup(stream.stop)
         pair.wait_traffic('a', 0)
         pair.emulator.carrier('eth1', False, 'a')
         pair.wait_status('a', 0, 'interface-down')
-        stream.next_after(time.monotonic())
+        stream.next_after(time.time())
         pair.emulator.carrier('eth1', True, 'a')
         pair.wait_status('a', 0, 'up')
         pair.wait_traffic('a', 0)
 
     def test_removed_interface_and_another_one_of_its_name(self):
         pair = self.pair()
-        stream = Stream(pair.net)
+        stream = pair.stream('a', 'b')
         self.addCleanup(stream.stop)
         pair.wait_traffic('a', 0)
         pair.emulator.unplug('eth1', 'a')
@@ -182,47 +80,22 @@ class Failover(lab.LabTest):
     def test_another_address_from_dhcp(self):
         """Host a finds its address by itself; a translator on the way, as providers have, shows b always the same one."""
         net = self.make_lab('a', 'b', 'nat')
-        net.link('a', 'nat', 'eth1', ['192.168.7.50/24'], ['192.168.7.1/24'])
-        net['nat'].run('sysctl', '-qw', 'net.ipv4.ip_forward=1')
-        net.link('nat', 'b', 'eth2', ['10.2.2.1/24'], ['10.2.2.3/24'])
-        net['a'].run('ip', 'route', 'add', '10.2.2.0/24', 'via', '192.168.7.1')
-
-        def translate(inside):
-            net['nat'].run('nft', '-f', '-', input=f'''
-                table ip test
-                delete table ip test
-                table ip test {{
-                    chain there {{ type filter hook postrouting priority 0; oifname "eth2" ip saddr set 10.2.2.1; }}
-                    chain back {{ type filter hook prerouting priority -300; iifname "eth2" ip daddr set {inside}; }}
-                }}''')
-
-        translate('192.168.7.50')
-        configs = {'a': lab.path('eth1', '10.2.2.1', '10.2.2.3', private_ipaddr='0.0.0.0', **FAST),
-                   'b': lab.path('eth2', '10.2.2.3', '10.2.2.1', **FAST)}
-        daemons = {}
-        for host, peer in (('a', 'b'), ('b', 'a')):
-            directory = lab.write_config(
-                net.directory / f'config-{host}', lab.tunnels((f'{lab.tunnel_address(host, 4)}/24', f'{lab.tunnel_address(host, 6)}/64')),
-                link=lab.connection(lab.tunnel_address(host, 4), lab.tunnel_address(peer, 4), [configs[host]]))
-            daemons[host] = lab.Daemon(net[host], directory)
-            daemons[host].wait_ready()
+        pair = TranslatedPair(net, '192.168.7.50')
+        self.addCleanup(pair.emulator.stop)
         ping = ('ping', '-c', 1, '-W', 1, lab.tunnel_address('b', 4))
         lab.wait_for(lambda: '1 received' in net['a'].run(*ping, check=False), 'the tunnel works')
         net['a'].run('ip', 'address', 'delete', '192.168.7.50/24', 'dev', 'eth1')
-        net['a'].add_address('eth1', '192.168.7.77/24')
-        net['a'].run('ip', 'route', 'replace', '10.2.2.0/24', 'via', '192.168.7.1')
-        translate('192.168.7.77')
+        pair.translate('192.168.7.77')
+        pair.give_address('192.168.7.77')
         lab.wait_for(lambda: '1 received' in net['a'].run(*ping, check=False), 'the tunnel works with the new address')
 
     def test_fails_over_while_the_control_thread_is_stuck(self):
         """The thread is stopped (ptrace(2) stops one thread of a process) as it would be by a disk that does not answer."""
         pair = self.pair()
-        stream = Stream(pair.net)
+        stream = pair.stream('a', 'b')
         self.addCleanup(stream.stop)
-        stream.next_after(time.monotonic())
-        pid = pair.daemons['a'].process.pid
-        tracer = pair.net['a'].start(sys.executable, '-c', STOP_THREAD, pid)
-        lab.wait_for(lambda: ') t ' in pathlib.Path(f'/proc/{pid}/task/{pid}/stat').read_text(), 'the control thread is stopped')
+        stream.next_after(time.time())
+        tracer = stop_control_thread(pair.daemons['a'])
         count = len(stream.arrived)
         pair.emulator.cut('eth1')
         pair.wait_status('b', 0, 'dead')
@@ -257,7 +130,7 @@ class Failover(lab.LabTest):
                      'the tunnel works again')
 
     def test_tcp_survives_cuts(self):
-        pair = self.pair(link={'delay': '2ms', 'rate': 50, 'queue': '50ms'})
+        pair = self.pair(links=dict.fromkeys(LINKS, {'delay': '2ms', 'rate': 50, 'queue': '50ms'}))
         listener = pair.net['b'].socket(socket.AF_INET, socket.SOCK_STREAM, (lab.tunnel_address('b', 4), 5001))
         listener.listen()
         client = pair.net['a'].socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -26,6 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OURS = re.compile(r'mptd-lab(\d+)-\w+$')  # a namespace or a folder; the number is the process that made it
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>
 PATIENCE = 30  # seconds until what must happen is taken for not happening; nothing is measured with it
+NO_BUS = 'unix:path=/nonexistent/bus'  # a daemon under test is no service of this machine
 DATA_PORT = 23456
 COMMAND_PORT = 60456
 
@@ -35,13 +36,18 @@ _lab_numbers = itertools.count()
 _open_labs = []
 
 
-def mptd_path():
-    """The daemon under test: $MPTD, else one in a build directory of this checkout."""
-    candidates = [os.environ['MPTD']] if 'MPTD' in os.environ else sorted(ROOT.glob('build*/**/daemon/mptd'))
+def built(variable, place):
+    """A program of ours: the one that the environment variable names, else one at that place in a build directory of this checkout."""
+    candidates = [os.environ[variable]] if variable in os.environ else sorted(ROOT.glob(f'build*/**/{place}'))
     for candidate in candidates:
         if os.access(candidate, os.X_OK):
             return str(candidate)
-    sys.exit('no mptd found: build it (meson setup build && ninja -C build) or set MPTD to its path')
+    sys.exit(f'no {place} found: build it (meson setup build && ninja -C build) or set {variable} to its path')
+
+
+def mptd_path():
+    """The daemon under test."""
+    return built('MPTD', 'daemon/mptd')
 
 
 def wait_for(condition, what, seconds=PATIENCE):
@@ -200,6 +206,7 @@ class Lab:
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
+        for process in self.processes:  # all are killed: one may not end before the one that traces it
             process.wait()
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream:
@@ -261,7 +268,8 @@ class Daemon:
         self._log = host.lab.directory / f'log-{len(host.lab.daemons)}'
         with self._log.open('w') as log:
             self.process = host.start(*wrapper, mptd_path(), '--config', directory, stdin=subprocess.DEVNULL,
-                                      stdout=subprocess.PIPE, stderr=log, text=True)
+                                      stdout=subprocess.PIPE, stderr=log, text=True,
+                                      env={**os.environ, 'DBUS_SYSTEM_BUS_ADDRESS': NO_BUS})
         host.lab.daemons.append(self)
         self._lines = queue.SimpleQueue()
         threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
