@@ -38,11 +38,17 @@ base::Result<std::string> ConfigFiles::read_interface()
     return sys::read_file(fmt::format("{}/interface.conf", directory_), kMaxFileSize);
 }
 
-base::Result<std::vector<std::string>> ConfigFiles::list_connections()
+base::Result<std::vector<std::string>> ConfigFiles::list_all()
 {
     auto names = sys::list_directory(fmt::format("{}/connections", directory_));
     if (!names && names.error().code == base::ErrorCode::kNotFound)
         return std::vector<std::string>{};
+    return names;
+}
+
+base::Result<std::vector<std::string>> ConfigFiles::list_connections()
+{
+    auto names = list_all();
     if (names)
         std::erase_if(*names, [](const std::string &name) {
             return name.size() <= kSuffix.size() || name.starts_with('.') || !name.ends_with(kSuffix);
@@ -53,6 +59,11 @@ base::Result<std::vector<std::string>> ConfigFiles::list_connections()
 base::Result<std::string> ConfigFiles::read_connection(const std::string &file)
 {
     return sys::read_file(connection_path(file), kMaxFileSize);
+}
+
+base::Result<std::string> ConfigFiles::read_template()
+{
+    return sys::read_file(connection_path("conf.template"), kMaxFileSize);
 }
 
 bool ConfigFiles::is_readable_by_all(const std::string &file)
@@ -124,6 +135,15 @@ base::Result<void> KernelNetwork::remove_address(const std::string &interface, c
 base::Result<void> KernelNetwork::set_interface(const std::string &interface, bool up)
 {
     return requests_.set_up(interface, up);
+}
+
+std::vector<base::Prefix> KernelNetwork::addresses()
+{
+    std::vector<base::Prefix> all;
+    for (const auto &[index, interface] : monitor_.state().interfaces())
+        for (const auto &[address, entry] : interface.addresses)
+            all.push_back(entry.prefix);
+    return all;
 }
 
 bool KernelNetwork::interface_exists(const std::string &interface)

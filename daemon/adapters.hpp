@@ -18,7 +18,9 @@ public:
 
     base::Result<std::string> read_interface() override;
     base::Result<std::vector<std::string>> list_connections() override;
+    base::Result<std::vector<std::string>> list_all() override;
     base::Result<std::string> read_connection(const std::string &file) override;
+    base::Result<std::string> read_template() override;
     bool is_readable_by_all(const std::string &file) override;
     base::Result<void> write_connection(const std::string &file, const std::string &text) override;
     base::Result<void> disable_connection(const std::string &file) override;
@@ -46,6 +48,7 @@ public:
     bool interface_exists(const std::string &interface) override;
     bool interface_ready(const std::string &interface) override;
     bool has_address(const std::string &interface, const base::Address &address) override;
+    std::vector<base::Prefix> addresses() override;
     std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) override;
 
 private:
@@ -73,6 +76,10 @@ public:
     void set_path(const std::string &connection, std::size_t path, bool up) override
     {
         plane_.set_path(connection, path, up);
+    }
+    void set_path_by_peer(const std::string &connection, std::size_t path, bool up) override
+    {
+        plane_.set_path_by_peer(connection, path, up);
     }
     base::Result<void> commit() override;
     service::PathState path_state(const std::string &connection, std::size_t path) override;

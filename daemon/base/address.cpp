@@ -50,6 +50,11 @@ Address Address::from_octets(std::span<const std::byte, 16> octets) noexcept
     return address;
 }
 
+Address Address::any(IpVersion version) noexcept
+{
+    return version == IpVersion::kV4 ? Address() : from_octets(std::array<std::byte, 16>{});
+}
+
 bool Address::is_v4() const noexcept
 {
     static constexpr Address unspecified;

@@ -25,6 +25,9 @@ public:
     // IPv4-mapped IPv6 text is refused, since it would not be told apart from the IPv4 address.
     static Result<Address> parse(std::string_view text);
 
+    // 0.0.0.0 or ::
+    static Address any(IpVersion version) noexcept;
+
     // From 4 (IPv4) or 16 octets in network order; 16 octets in IPv4-mapped form make an IPv4 address.
     static Address from_octets(std::span<const std::byte, 4> octets) noexcept;
     static Address from_octets(std::span<const std::byte, 16> octets) noexcept;

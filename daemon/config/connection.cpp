@@ -14,16 +14,14 @@ namespace {
 constexpr std::array<std::string_view, 1> kNames{"connection"};
 constexpr std::array<std::string_view, 2> kKinds{"path", "net"};
 
-constexpr int kKeyWidth = 16;  // as the deployed release writes its files
-constexpr int kDeadFactor = 3; // guide 2.6.3.2 dead_time
+constexpr int kKeyWidth = 16; // as the deployed release writes its files
 
 // In place of public_ipaddr: the same as private_ipaddr.
 constexpr std::string_view kPrivateAddress = "private_ipaddr";
 
 bool is_connection_name(std::string_view name)
 {
-    return !name.empty() && name.size() <= kMaxConnectionName &&
-           std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~' && c != '/'; });
+    return !name.empty() && name.size() <= kMaxConnectionName && safe_name(name) == name;
 }
 
 std::string expected_connection_name()
@@ -375,6 +373,50 @@ private:
     const IniEntry *cmd_default_ = nullptr; // of the first path that has it
 };
 
+// What stands between the sections of a text.
+struct Layout {
+    std::string_view title;
+    std::string_view paths;
+    std::string_view networks;
+    std::string_view gap; // before a section
+    int width;            // of a key
+};
+
+constexpr Layout kFileLayout{";;;#################### Multipath Connection Information: ###############\n",
+                             "\n########################## PATHS ############################\n",
+                             "\n####################### NETWORKS #####################################\n", "\n",
+                             kKeyWidth};
+constexpr Layout kCompactLayout{";;;;;;;;\n", "", "", "", 0};
+
+template <typename WritePath>
+std::string write_sections(const ConnectionConfig &config, const Layout &layout, WritePath write_path)
+{
+    std::string text = fmt::format("{}{}[connection]\n{}{}", layout.title, layout.gap,
+                                   write_fields(config, layout.width), layout.paths);
+    for (std::size_t n = 0; n < config.paths.size(); ++n)
+        text += fmt::format("{}[path_{}]\n{}", layout.gap, n, write_path(config.paths[n]));
+    text += layout.networks;
+    for (std::size_t n = 0; n < config.networks.size(); ++n)
+        text += fmt::format("{}[net_{}]\n{}", layout.gap, n, write_fields(config.networks[n], layout.width));
+    return text;
+}
+
+// See serialise_for_peer().
+std::string path_for_peer(const PathConfig &path, int width)
+{
+    PathConfig rounded = path;
+    rounded.keepalive = std::chrono::ceil<std::chrono::seconds>(path.keepalive);
+    rounded.dead = std::chrono::ceil<std::chrono::seconds>(path.dead);
+    std::string text = write_fields(rounded, width);
+    for (const Field<PathConfig> &field : kPathFields) {
+        if (field.overrides.empty())
+            continue;
+        if (const std::optional<std::string> exact = field.write(path))
+            text += fmt::format("{:<{}} = {}\n", field.key, width, *exact);
+    }
+    return text;
+}
+
 } // namespace
 
 void KeyLines::set(std::string_view section, std::string_view key, unsigned line)
@@ -386,6 +428,14 @@ unsigned KeyLines::line(std::string_view section, std::string_view key) const
 {
     const auto found = lines_.find(fmt::format("{}.{}", section, key));
     return found == lines_.end() ? 0 : found->second;
+}
+
+std::string safe_name(std::string_view name)
+{
+    std::string safe(name);
+    std::replace_if(
+        safe.begin(), safe.end(), [](char c) { return c <= ' ' || c > '~' || c == '/'; }, '_');
+    return safe;
 }
 
 bool ConnectionConfig::is_complete() const
@@ -407,18 +457,19 @@ Parsed<ConnectionConfig> parse_template(std::string_view file, std::string_view 
 
 std::string serialise(const ConnectionConfig &config)
 {
-    // The first line is longer than the four octets that the deployed release skips when it reads this text in a
-    // create message.
-    std::string text = ";;;#################### Multipath Connection Information: ###############\n"
-                       "\n[connection]\n" +
-                       write_fields(config, kKeyWidth) +
-                       "\n########################## PATHS ############################\n";
-    for (std::size_t n = 0; n < config.paths.size(); ++n)
-        text += fmt::format("\n[path_{}]\n{}", n, write_fields(config.paths[n], kKeyWidth));
-    text += "\n####################### NETWORKS #####################################\n";
-    for (std::size_t n = 0; n < config.networks.size(); ++n)
-        text += fmt::format("\n[net_{}]\n{}", n, write_fields(config.networks[n], kKeyWidth));
-    return text;
+    return write_sections(config, kFileLayout, [](const PathConfig &path) { return write_fields(path, kKeyWidth); });
+}
+
+std::string serialise_for_peer(const ConnectionConfig &config, PeerText layout)
+{
+    ConnectionConfig told = config;
+    told.auth_key.clear();
+    if (layout == PeerText::kPadded)
+        return ";;;;" + write_sections(told, kFileLayout,
+                                       [](const PathConfig &path) { return path_for_peer(path, kFileLayout.width); });
+    told.networks.clear();
+    return write_sections(told, kCompactLayout,
+                          [](const PathConfig &path) { return path_for_peer(path, kCompactLayout.width); });
 }
 
 base::Result<std::string> edit(std::string_view text, const ConnectionConfig &config)

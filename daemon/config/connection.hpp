@@ -4,6 +4,7 @@
 #include "daemon/base/address.hpp"
 #include "daemon/base/result.hpp"
 #include "daemon/base/time.hpp"
+#include "daemon/config/auth_type.hpp"
 #include "daemon/config/problem.hpp"
 
 #include <chrono>
@@ -24,14 +25,11 @@ inline constexpr unsigned kMaxReorderWindow = 10000;
 inline constexpr unsigned kMaxBufferDelay = 10000;     // ms; the guide names no bound, its samples have 200 and 300
 inline constexpr unsigned kMaxKeepalive = 3600;        // seconds
 inline constexpr unsigned kMaxDead = 24 * 3600;        // seconds
+inline constexpr int kDeadFactor = 3;                  // guide 2.6.3.2 dead_time
 inline constexpr unsigned kMinMilliseconds = 10;       // of keepalive_msec and dead_msec
 inline constexpr std::size_t kMaxConnectionName = 127; // octets
 inline constexpr std::size_t kKeyDigits = 64;          // of an auth_key in use
 inline constexpr std::size_t kMaxKeyText = 128;        // of one that is not used
-
-// How control messages are authenticated (guide Table 3).
-enum class AuthType : std::uint8_t { kNone = 0, kRandom = 1, kSha256 = 2 };
-inline constexpr AuthType kLastAuthType = AuthType::kSha256;
 
 // Members are named after the keys of the files.
 
@@ -110,6 +108,9 @@ struct ConnectionConfig {
     friend bool operator==(const ConnectionConfig &, const ConnectionConfig &) = default;
 };
 
+// `name` with '_' in place of every octet that a connection's name must not have.
+std::string safe_name(std::string_view name);
+
 // Reads a connection file; `file` is its name and what its problems call it. What only the peer knows may be missing,
 // with a warning that says so.
 Parsed<ConnectionConfig> parse_connection(std::string_view file, std::string_view text);
@@ -119,6 +120,17 @@ Parsed<ConnectionConfig> parse_template(std::string_view file, std::string_view 
 
 // A clean file that reads as `config`, with keys, order and layout of the deployed release.
 std::string serialise(const ConnectionConfig &config);
+
+// How the text of a create message is laid out.
+enum class PeerText {
+    kPadded,  // as the deployed release does it
+    kCompact, // as short as its reader can bear, and without networks
+};
+
+// `config` for a peer, in a create message (read by parse_peer()): without auth_key, and beginning with a comment line
+// of eight characters at least, of which the deployed release skips the first four. Times that are not whole seconds
+// are written twice: rounded up to seconds for the deployed release, which knows no other, and as they are.
+std::string serialise_for_peer(const ConnectionConfig &config, PeerText layout);
 
 // `text`, changed to read as `config`: see edit() in interface.hpp. Not for conf.template.
 base::Result<std::string> edit(std::string_view text, const ConnectionConfig &config);

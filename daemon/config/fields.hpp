@@ -73,7 +73,8 @@ template <typename S> void add_known_keys(std::vector<KnownKey> &keys, std::stri
 // Says that a key is not known and which known one is nearest.
 void warn_unknown_key(const IniEntry &entry, std::span<const KnownKey> known, Problems &problems);
 
-// Reads a section into `into` and tells everything that is wrong with its keys one by one.
+// Reads a section into `into` and tells everything that is wrong with its keys one by one. Where no key is said to be
+// `known`, those that have no field are skipped without a warning.
 template <typename S>
 KnownEntries read_section(const IniSection &section, Grammar grammar, std::span<const KnownKey> known, S &into,
                           Problems &problems)
@@ -116,8 +117,8 @@ KnownEntries read_section(const IniSection &section, Grammar grammar, std::span<
                              fmt::format("is not used: {} in line {} overrides it", first->key, first->line));
     }
     for (const IniEntry &entry : section.entries) {
-        if (std::none_of(fields.begin(), fields.end(),
-                         [&](const Field<S> &field) { return field.is_spelled(entry.key); }))
+        if (!known.empty() && std::none_of(fields.begin(), fields.end(),
+                                           [&](const Field<S> &field) { return field.is_spelled(entry.key); }))
             warn_unknown_key(entry, known, problems);
     }
     return understood;

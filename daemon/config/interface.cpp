@@ -45,6 +45,9 @@ constexpr std::array kGeneralFields{
     field::number<&InterfaceConfig::cmdport_local, 1, kMaxPort>("cmdport_local"),
     field::number<&InterfaceConfig::cmd_timeout, 1, kMaxCommandTimeout>("cmd_timeout", Need::kOptional),
     field::number<&InterfaceConfig::workers, 1, kMaxWorkers>("workers", Need::kSparse),
+    field::number<&InterfaceConfig::max_peer_connections, 0, kMaxPeerConnections>("max_peer_connections",
+                                                                                  Need::kSparse),
+    field::number<&InterfaceConfig::allow_default_key, 0, 1>("allow_default_key", Need::kSparse),
 };
 
 constexpr std::array kTunnelFields{

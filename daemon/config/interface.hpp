@@ -18,6 +18,7 @@ inline constexpr unsigned kMaxPort = 65534;          // guide 2.6.3.1 local_port
 inline constexpr std::size_t kMaxInterfaceName = 15; // octets: IFNAMSIZ without the NUL
 inline constexpr unsigned kMaxTunnels = 100;
 inline constexpr unsigned kMaxWorkers = 64;
+inline constexpr unsigned kMaxPeerConnections = 10000;
 inline constexpr unsigned kMaxCommandTimeout = 3600; // seconds
 
 // The smallest MTU that each version may count on (RFC 791 asks for packets of 576 octets, RFC 8200 section 5 for
@@ -42,11 +43,13 @@ struct TunnelConfig {
 
 // interface.conf (guide 2.6.2).
 struct InterfaceConfig {
-    bool accept_remote = false;           // peers may create connections
-    std::uint16_t cmdport_local = 0;      // UDP port of the control messages
-    std::chrono::seconds cmd_timeout{25}; // bounds the work on a command
-    std::uint8_t workers = 1;             // threads of the data plane; a key of ours, optional
-    std::vector<TunnelConfig> tunnels;    // 1 to kMaxTunnels
+    bool accept_remote = false;               // peers may create connections
+    std::uint16_t cmdport_local = 0;          // UDP port of the control messages
+    std::chrono::seconds cmd_timeout{25};     // bounds the work on a command
+    std::uint8_t workers = 1;                 // threads of the data plane; a key of ours, optional
+    std::uint16_t max_peer_connections = 100; // that peers have created at a time; a key of ours, optional
+    bool allow_default_key = false;           // peers may create connections with the key that everybody knows; ours
+    std::vector<TunnelConfig> tunnels;        // 1 to kMaxTunnels
 
     friend bool operator==(const InterfaceConfig &, const InterfaceConfig &) = default;
 };

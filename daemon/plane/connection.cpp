@@ -74,9 +74,12 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
         } else {
             note(i, path.liveness->reconfigure(now, liveness), now, events);
         }
-        if (path.orders != link.orders && link.orders != 0)
-            note(i, path.liveness->set_by_hand(now, link.ordered_up), now, events);
-        path.orders = link.orders;
+        if (path.orders_by_hand != link.by_hand.count && link.by_hand.count != 0)
+            note(i, path.liveness->set_by_hand(now, link.by_hand.up), now, events);
+        if (path.orders_by_peer != link.by_peer.count && link.by_peer.count != 0)
+            note(i, path.liveness->set_by_peer(now, link.by_peer.up), now, events);
+        path.orders_by_hand = link.by_hand.count;
+        path.orders_by_peer = link.by_peer.count;
         note(i, path.liveness->set_interface(now, link.interface_up && *link.interface_ready), now, events);
         note(i, path.liveness->set_address(now, link.address_present), now, events);
         note(i, path.liveness->set_socket(now, link.socket_works), now, events);

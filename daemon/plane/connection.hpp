@@ -35,10 +35,11 @@ struct Path {
     const sys::SocketAddress *remote = nullptr; // where to, if the socket is not a connected one
     UdpSocket *keepalive_socket = nullptr;      // not the one of the data, whose send buffer is full under load
     const sys::SocketAddress *keepalive_remote = nullptr;
-    SendBatch *batch = nullptr;      // what is being gathered for it
-    base::Instant congested_until{}; // until then what its send buffer does not take is dropped
-    bool usable = false;             // as the scheduler has been told
-    std::uint32_t orders = 0;        // PathLink::orders that were followed
+    SendBatch *batch = nullptr;       // what is being gathered for it
+    base::Instant congested_until{};  // until then what its send buffer does not take is dropped
+    bool usable = false;              // as the scheduler has been told
+    std::uint32_t orders_by_hand = 0; // that were followed
+    std::uint32_t orders_by_peer = 0;
 };
 
 // What the reorder buffer counts, for other threads.

@@ -19,6 +19,12 @@ class Connection;
 class Sender;
 struct Tunnel;
 
+// That a path was set up or down.
+struct Order {
+    std::uint32_t count = 0; // how often so far
+    bool up = false;         // the last time
+};
+
 // What the worker is told of a path besides its parameters.
 struct PathLink {
     // Shared by the forwarding states that follow one another: the last one to go closes the socket.
@@ -29,8 +35,8 @@ struct PathLink {
     bool interface_up = false;    // what the control thread says: there, up and with carrier
     bool address_present = false; // the interface has the path's local address
     bool socket_works = true;     // false: the sockets could not be made
-    std::uint32_t orders = 0;     // how often the path was set up or down by hand
-    bool ordered_up = false;      // the last time
+    Order by_hand;
+    Order by_peer;
 };
 
 // One version of a connection; a worker tells by the pointer whether it has changed.

@@ -80,8 +80,8 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
     }
     if (previous != nullptr)
         for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
-            next->links[i].orders = previous->links[i].orders;
-            next->links[i].ordered_up = previous->links[i].ordered_up;
+            next->links[i].by_hand = previous->links[i].by_hand;
+            next->links[i].by_peer = previous->links[i].by_peer;
         }
     record.next = std::move(next);
 }
@@ -167,9 +167,14 @@ bool Plane::close_path(const std::string &connection, std::size_t path, bool int
 
 void Plane::set_path(const std::string &connection, std::size_t path, bool up)
 {
-    PathLink &link = edit(connection).links.at(path);
-    ++link.orders;
-    link.ordered_up = up;
+    Order &order = edit(connection).links.at(path).by_hand;
+    order = {order.count + 1, up};
+}
+
+void Plane::set_path_by_peer(const std::string &connection, std::size_t path, bool up)
+{
+    Order &order = edit(connection).links.at(path).by_peer;
+    order = {order.count + 1, up};
 }
 
 base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &local, const std::string &interface,

@@ -39,6 +39,8 @@ public:
     bool close_path(const std::string &connection, std::size_t path, bool interface_up, bool address_present);
     // By hand: down lasts until up, also over other changes of the connection.
     void set_path(const std::string &connection, std::size_t path, bool up);
+    // The peer says so: it takes a path that it does not use for dead.
+    void set_path_by_peer(const std::string &connection, std::size_t path, bool up);
 
     // Whether an interface can carry packets now. From any thread: a path stops using one that cannot at once, whatever
     // the control thread is busy with.

@@ -115,7 +115,8 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
         parameters.weight = path.weight_out;
         parameters.keepalive = path.keepalive;
         parameters.dead = path.dead;
-        parameters.status = static_cast<core::PathStatus>(path.status);
+        parameters.status = record.created_by.empty() ? static_cast<core::PathStatus>(path.status)
+                                                      : core::PathStatus::kDead; // or we would send where a peer likes
         record.paths.push_back({parameters, stays ? paths[i].waits_for : ""});
     }
 }

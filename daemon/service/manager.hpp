@@ -82,14 +82,27 @@ public:
 
     // By hand. kConflict for the last path that can be used, unless `force`.
     base::Result<void> set_path(const std::string &connection, std::size_t path, bool up, bool force);
+    // The peer says so.
+    base::Result<void> set_path_by_peer(const std::string &connection, std::size_t path, bool up);
     // 1-10000, else kInvalidArgument.
     base::Result<void> set_weight(const std::string &connection, std::size_t path, unsigned weight);
+
+    // A connection that a peer has created; it is in no file before save(). Its paths carry nothing before the peer
+    // was heard on them.
+    base::Result<void> add_created(const config::ConnectionConfig &config, const std::string &peer, Notices &notices);
+    // The connection that a create has completed: `config` takes effect, and its file still says `filed`.
+    base::Result<void> complete(const config::ConnectionConfig &filed, const config::ConnectionConfig &config,
+                                Notices &notices);
 
     const config::InterfaceConfig &interface() const noexcept { return interface_; }
     // In the order in which they were started. Pointers stay valid until the connection is removed.
     const std::vector<std::unique_ptr<ConnectionRecord>> &connections() const noexcept { return connections_; }
     const ConnectionRecord *find(std::string_view name) const;
     const ConnectionRecord *find_file(std::string_view file) const;
+    // The connection between these tunnel addresses.
+    const ConnectionRecord *find_between(const base::Address &local, const base::Address &remote) const;
+    // The configurations of all connections but the one of the file.
+    std::vector<config::ConnectionConfig> others(const std::string &file) const;
     PathState path_state(const std::string &connection, std::size_t path) const;
     ConnectionStatistics statistics(const std::string &connection) const;
     Counters tunnel_statistics(const std::string &tunnel) const;
@@ -113,8 +126,8 @@ private:
     bool is_same_place(const ConnectionRecord &record, const config::ConnectionConfig &config) const;
     void end_connection(const ConnectionRecord &record, Notices &notices);
     void reload_interface(Notices &notices);
-    // A right connection file takes effect.
-    void apply(const config::ConnectionConfig &config, Notices &notices);
+    // A right configuration takes effect; `filed` is what its file says.
+    void apply(const config::ConnectionConfig &filed, const config::ConnectionConfig &config, Notices &notices);
     void note_presence(const std::vector<std::string> &present, const std::string &file);
     base::Result<bool> save(ConnectionRecord &record);
     // A tunnel interface that was set down and up again gets back what the kernel took away.

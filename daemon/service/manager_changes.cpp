@@ -60,13 +60,30 @@ base::Result<std::vector<ConnectionRecord *>> Manager::select(const std::string 
     return selected;
 }
 
+const ConnectionRecord *Manager::find_between(const base::Address &local, const base::Address &remote) const
+{
+    const auto found = std::find_if(connections_.begin(), connections_.end(), [&](const auto &record) {
+        return record->config.ip_local == local && record->config.ip_remote == remote;
+    });
+    return found == connections_.end() ? nullptr : found->get();
+}
+
+std::vector<config::ConnectionConfig> Manager::others(const std::string &file) const
+{
+    std::vector<config::ConnectionConfig> all;
+    for (const auto &record : connections_)
+        if (record->config.file != file)
+            all.push_back(record->config);
+    return all;
+}
+
 std::vector<std::string> Manager::problems() const
 {
     std::vector<std::string> all;
     for (const auto &[file, lines] : problems_)
         append(all, lines);
     for (const auto &record : connections_)
-        if (!record->file_present)
+        if (!record->file_present && record->created_by.empty())
             all.push_back(fmt::format("connections/{} is gone; connection {} goes on: write the file again with `mpt "
                                       "save`, or end the connection with `mpt delete`",
                                       record->config.file, record->config.name));
@@ -114,7 +131,7 @@ base::Result<void> Manager::reload(const std::string &file, Notices &notices)
         if (auto committed = plane_.commit(); !committed)
             return committed;
     for (const config::ConnectionConfig &config : loaded->accepted)
-        apply(config, notices);
+        apply(config, config, notices);
     note_presence(loaded->present, file);
     if (!loaded->accepted.empty())
         if (auto committed = plane_.commit(); !committed)
@@ -152,6 +169,8 @@ void Manager::reload_interface(Notices &notices)
     notices.insert(notices.end(), said.begin(), said.end());
     interface_.accept_remote = loaded->accept_remote;
     interface_.cmd_timeout = loaded->cmd_timeout;
+    interface_.max_peer_connections = loaded->max_peer_connections;
+    interface_.allow_default_key = loaded->allow_default_key;
     std::vector<std::string> waiting;
     if (loaded->cmdport_local != interface_.cmdport_local)
         waiting.emplace_back("cmdport_local");
@@ -161,8 +180,8 @@ void Manager::reload_interface(Notices &notices)
         waiting.emplace_back("the tunnels");
     if (!waiting.empty())
         notices.push_back({Notice::Level::kWarning,
-                           fmt::format("interface.conf: what it says of {} needs a restart of mptd; accept_remote and "
-                                       "cmd_timeout are applied",
+                           fmt::format("interface.conf: what it says of {} needs a restart of mptd; the other "
+                                       "keys are applied",
                                        fmt::join(waiting, ", "))});
 }
 
@@ -196,11 +215,12 @@ void Manager::remove_route(const ConnectionRecord &record, Notices &notices)
         notices.push_back({Notice::Level::kWarning, removed.error().text});
 }
 
-void Manager::apply(const config::ConnectionConfig &config, Notices &notices)
+void Manager::apply(const config::ConnectionConfig &filed, const config::ConnectionConfig &config, Notices &notices)
 {
     ConnectionRecord *record = find_record(config.name);
     if (record == nullptr) {
         ConnectionRecord &added = add_connection(config);
+        added.filed = filed;
         notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is new", config.name)});
         follow_all(added, notices);
         if (observer_ != nullptr)
@@ -209,7 +229,7 @@ void Manager::apply(const config::ConnectionConfig &config, Notices &notices)
     }
     if (record->config.ip_local != config.ip_local || record->config.ip_remote != config.ip_remote)
         remove_route(*record, notices);
-    record->filed = config;
+    record->filed = filed;
     configure(*record, config);
     plane_.set_connection(parameters_of(*record));
     notices.push_back({Notice::Level::kInfo, fmt::format("connection {} has changed", config.name)});
@@ -337,7 +357,44 @@ base::Result<bool> Manager::save(ConnectionRecord &record)
         return base::Failure(written.error());
     record.filed = record.config;
     record.file_present = true;
+    record.created_by.clear();
     return true;
+}
+
+base::Result<void> Manager::add_created(const config::ConnectionConfig &config, const std::string &peer,
+                                        Notices &notices)
+{
+    auto record = std::make_unique<ConnectionRecord>();
+    record->created_by = peer;
+    record->file_present = false;
+    configure(*record, config);
+    plane_.set_connection(parameters_of(*record));
+    connections_.push_back(std::move(record));
+    notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is created by {}; `mpt save {}` keeps it",
+                                                         config.name, peer, config.file)});
+    follow_all(*connections_.back(), notices);
+    auto committed = plane_.commit();
+    add_route(*connections_.back(), notices);
+    if (observer_ != nullptr) {
+        observer_->on_connection_added(*connections_.back());
+        observer_->on_settings_changed();
+    }
+    return committed;
+}
+
+base::Result<void> Manager::complete(const config::ConnectionConfig &filed, const config::ConnectionConfig &config,
+                                     Notices &notices)
+{
+    if (const ConnectionRecord *record = find_file(config.file); record != nullptr && !is_same_place(*record, config)) {
+        end_connection(*record, notices);
+        if (auto committed = plane_.commit(); !committed)
+            return committed;
+    }
+    apply(filed, config, notices);
+    if (auto committed = plane_.commit(); !committed)
+        return committed;
+    add_route(*find_record(config.name), notices);
+    return {};
 }
 
 base::Result<void> Manager::create(const std::string &file) const
@@ -391,6 +448,15 @@ base::Result<void> Manager::set_path(const std::string &connection, std::size_t 
                                       "(--force sets it down all the same)",
                                       path, connection));
     plane_.set_path(connection, path, up);
+    return plane_.commit();
+}
+
+base::Result<void> Manager::set_path_by_peer(const std::string &connection, std::size_t path, bool up)
+{
+    const ConnectionRecord *record = find(connection);
+    if (record == nullptr || path >= record->paths.size())
+        return no_path(connection, path);
+    plane_.set_path_by_peer(connection, path, up);
     return plane_.commit();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/base/address.hpp"
+#include "daemon/base/octets.hpp"
 #include "daemon/base/result.hpp"
 #include "daemon/config/interface.hpp"
 #include "daemon/core/parameters.hpp"
@@ -24,7 +25,11 @@ public:
     virtual base::Result<std::string> read_interface() = 0;
     // Names of the connection files (*.conf), without path, sorted.
     virtual base::Result<std::vector<std::string>> list_connections() = 0;
+    // Names of all files beside them, without path.
+    virtual base::Result<std::vector<std::string>> list_all() = 0;
     virtual base::Result<std::string> read_connection(const std::string &file) = 0;
+    // The text of conf.template.
+    virtual base::Result<std::string> read_template() = 0;
     // Whether any user of the machine may read the file.
     virtual bool is_readable_by_all(const std::string &file) = 0;
     // Puts the text in the place of the file, or makes it: whole or not at all, with the group and mode that it had.
@@ -58,6 +63,8 @@ public:
     // Up, with carrier.
     virtual bool interface_ready(const std::string &interface) = 0;
     virtual bool has_address(const std::string &interface, const base::Address &address) = 0;
+    // Of all interfaces, with the prefix lengths of their networks.
+    virtual std::vector<base::Prefix> addresses() = 0;
     // The first address of a version that is no link-local one.
     virtual std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) = 0;
 };
@@ -80,12 +87,24 @@ public:
     virtual void remove_connection(const std::string &connection) = 0;
     // By hand: down lasts until up.
     virtual void set_path(const std::string &connection, std::size_t path, bool up) = 0;
+    // By the peer.
+    virtual void set_path_by_peer(const std::string &connection, std::size_t path, bool up) = 0;
     virtual base::Result<void> commit() = 0;
 
     // As it is now.
     virtual PathState path_state(const std::string &connection, std::size_t path) = 0;
     virtual ConnectionStatistics statistics(const std::string &connection) = 0;
     virtual Counters tunnel_statistics(const std::string &tunnel) = 0;
+};
+
+// Sends control messages.
+class ControlPort {
+public:
+    virtual ~ControlPort() = default;
+
+    // From an address of ours (unspecified: any) by the interface (empty: whichever leads there).
+    virtual base::Result<void> send(const base::Address &local, const std::string &interface,
+                                    const base::Endpoint &peer, base::ConstOctets octets) = 0;
 };
 
 } // namespace mpt::service

@@ -34,6 +34,7 @@ struct ConnectionRecord {
     config::ConnectionConfig config; // in effect
     config::ConnectionConfig filed;  // what its file said when it was read or written last
     bool file_present = true;        // at the last reload
+    std::string created_by;          // the peer that did, "ADDRESS:PORT"; empty if it was read from a file
     std::string tunnel;              // name of its interface
     std::vector<PathRecord> paths;
 

@@ -82,11 +82,17 @@ public:
             names.push_back(name);
         return names;
     }
+    base::Result<std::vector<std::string>> list_all() override { return list_connections(); }
     base::Result<std::string> read_connection(const std::string &file) override
     {
         if (!files.contains(file))
             return base::fail(base::ErrorCode::kNotFound, "reading " + file);
         return files[file];
+    }
+    base::Result<std::string> read_template() override
+    {
+        return conf_template.empty() ? base::Result<std::string>(base::fail(base::ErrorCode::kNotFound, "no template"))
+                                     : conf_template;
     }
     bool is_readable_by_all(const std::string &file) override { return readable_by_all.contains(file); }
     base::Result<void> write_connection(const std::string &file, const std::string &text) override
@@ -109,6 +115,7 @@ public:
     std::string interface = kInterface;
     std::optional<base::ErrorCode> refusal; // of interface.conf
     std::map<std::string, std::string> files;
+    std::string conf_template;
     std::vector<std::string> disabled;
     std::set<std::string> readable_by_all;
     bool read_only = false;
@@ -123,7 +130,7 @@ public:
     }
     base::Result<void> add_addresses(const config::TunnelConfig &tunnel) override
     {
-        addresses.push_back(tunnel.name);
+        addressed_again.push_back(tunnel.name);
         return {};
     }
     base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
@@ -150,6 +157,13 @@ public:
     {
         return interfaces.contains(name) && interfaces[name] == address.to_string();
     }
+    std::vector<base::Prefix> addresses() override
+    {
+        std::vector<base::Prefix> all;
+        for (const auto &[name, address] : interfaces)
+            all.push_back({base::Address::parse(address).value(), 24});
+        return all;
+    }
     std::optional<base::Address> first_address(const std::string &name, base::IpVersion) override
     {
         if (!interfaces.contains(name) || interfaces[name].empty())
@@ -161,7 +175,7 @@ public:
     std::set<std::string> without_carrier;
     std::vector<std::string> tunnels;
     std::vector<std::string> routes;
-    std::vector<std::string> addresses; // tunnels that were given theirs again
+    std::vector<std::string> addressed_again; // tunnels that were given theirs again
 };
 
 class MemoryPlane : public DataPlane {
@@ -185,6 +199,10 @@ public:
     void set_path(const std::string &connection, std::size_t path, bool up) override
     {
         states.at(connection).at(path).status = up ? core::PathStatus::kUp : core::PathStatus::kSetDown;
+    }
+    void set_path_by_peer(const std::string &connection, std::size_t path, bool up) override
+    {
+        states.at(connection).at(path).status = up ? core::PathStatus::kUp : core::PathStatus::kDead;
     }
     PathState path_state(const std::string &connection, std::size_t path) override
     {

@@ -106,13 +106,13 @@ TEST_F(ManagerTest, ATunnelSetDownAndUpGetsBackItsAddressesAndRoutes)
     ASSERT_TRUE(start());
     network.interfaces["tun7"] = "10.0.0.2";
     ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
-    EXPECT_THAT(network.addresses,
+    EXPECT_THAT(network.addressed_again,
                 IsEmpty()); // an address taken away from an interface that stays up is somebody's wish
     network.without_carrier.insert("tun7");
     ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
     network.without_carrier.clear();
     ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
-    EXPECT_THAT(network.addresses, ElementsAre("tun7"));
+    EXPECT_THAT(network.addressed_again, ElementsAre("tun7"));
     EXPECT_EQ(network.routes.size(), 2U);
 }
 

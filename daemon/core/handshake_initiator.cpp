@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/core/handshake_initiator.hpp"
+
+#include <utility>
+
+namespace mpt::core {
+
+using proto::ControlDrop;
+using proto::ControlMessage;
+
+namespace {
+
+// Whether round 3 repeats the random number of round 2. The deployed release leaves it 0 in a create, in whose answer
+// its responder may all the same have put one, which it then does not look for.
+bool repeats_random(proto::ControlCommand command)
+{
+    return command != proto::ControlCommand::kCreate;
+}
+
+} // namespace
+
+HandshakeInitiator::HandshakeInitiator(base::Instant now, HandshakeRequest request)
+    : request_(std::move(request)), next_(now)
+{
+    prepare(Step::kRound1);
+}
+
+std::optional<base::Instant> HandshakeInitiator::deadline() const noexcept
+{
+    return is_over() ? std::nullopt : std::optional(next_);
+}
+
+base::ConstOctets HandshakeInitiator::on_deadline(base::Instant now)
+{
+    if (is_over() || now < next_)
+        return {};
+    if (sent_ == kHandshakeTries) {
+        step_ = Step::kOver;
+        return {};
+    }
+    return send(now);
+}
+
+tl::expected<base::ConstOctets, ControlDrop> HandshakeInitiator::on_message(base::Instant now,
+                                                                            const base::Endpoint &source,
+                                                                            const ControlMessage &message,
+                                                                            base::ConstOctets datagram)
+{
+    if (!is_ours(message))
+        return tl::unexpected(ControlDrop::kNoExchange);
+    if (request_.auth < config::AuthType::kSha256 && source.address != request_.peer.address)
+        return tl::unexpected(ControlDrop::kWrongSource);
+    if (!proto::has_valid_hash(message, datagram, request_.key))
+        return tl::unexpected(ControlDrop::kWrongHash);
+    if (is_over())
+        return tl::unexpected(ControlDrop::kDuplicate);
+
+    if (message.round == 2) {
+        if (message.body_length != request_.body.size())
+            return tl::unexpected(ControlDrop::kContradiction);
+        if (step_ == Step::kRound3)
+            return tl::unexpected(message.random == random_ ? ControlDrop::kDuplicate : ControlDrop::kContradiction);
+        if (message.result() == proto::ControlResult::kDone) {
+            random_ = message.random;
+            prepare(Step::kRound3);
+            return send(now);
+        }
+    } else {
+        if (step_ == Step::kRound1)
+            return tl::unexpected(ControlDrop::kDuplicate);
+        if (message.random != random_)
+            return tl::unexpected(ControlDrop::kWrongRandom);
+    }
+    answer_ = HandshakeAnswer{message.result(), {message.body.begin(), message.body.end()}};
+    step_ = Step::kOver;
+    return base::ConstOctets();
+}
+
+bool HandshakeInitiator::is_ours(const ControlMessage &message) const noexcept
+{
+    return message.round % 2 == 0 && message.command == request_.command && message.auth == request_.auth &&
+           message.version == request_.initiator.version() && message.initiator == request_.initiator &&
+           message.responder == request_.responder;
+}
+
+void HandshakeInitiator::prepare(Step step)
+{
+    ControlMessage message;
+    message.command = request_.command;
+    message.argument = request_.argument;
+    message.auth = request_.auth;
+    message.random = repeats_random(request_.command) ? random_ : 0;
+    message.round = step == Step::kRound1 ? 1 : 3;
+    message.version = request_.initiator.version();
+    message.initiator = request_.initiator;
+    message.responder = request_.responder;
+    message.body_length = static_cast<std::uint32_t>(request_.body.size());
+    message.body = request_.body;
+    datagram_ = proto::encode_control(message, request_.key);
+    step_ = step;
+    sent_ = 0;
+}
+
+base::ConstOctets HandshakeInitiator::send(base::Instant now)
+{
+    ++sent_;
+    next_ = now + kHandshakeRepeat;
+    return datagram_;
+}
+
+} // namespace mpt::core

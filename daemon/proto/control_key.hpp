@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/octets.hpp"
+#include "daemon/base/result.hpp"
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+namespace mpt::proto {
+
+// What the hash of authentication type 2 is made with: the first 32 of the 64 hexadecimal digits of an auth_key, as
+// characters, in the case in which they are written. Wiped from memory when it goes.
+class ControlKey {
+public:
+    static constexpr std::size_t kSize = 32;
+
+    // No key: zeros, for authentication types that use none.
+    ControlKey() noexcept = default;
+    ControlKey(const ControlKey &) noexcept = default;
+    ControlKey &operator=(const ControlKey &) noexcept = default;
+    ~ControlKey();
+
+    // kInvalidArgument if `auth_key` is not 64 hexadecimal digits.
+    static base::Result<ControlKey> parse(std::string_view auth_key);
+
+    base::ConstOctets octets() const noexcept { return octets_; }
+
+private:
+    std::array<std::byte, kSize> octets_{};
+};
+
+} // namespace mpt::proto

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/service/peers.hpp"
+
+#include "daemon/config/check.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+namespace mpt::service {
+
+namespace {
+
+// Messages of one source that are looked at: far more than the exchanges of any peer, and little work.
+constexpr std::uint32_t kMessagesPerSecond = 50;
+constexpr std::uint32_t kMessageBurst = 200;
+// Connections that peers create, all together.
+constexpr std::uint32_t kCreationsPerSecond = 1;
+constexpr std::uint32_t kCreationBurst = 20;
+
+constexpr std::uint8_t kSend = 1; // guide Table 2
+constexpr std::uint8_t kReceive = 2;
+
+proto::ControlKey key_of(const config::ConnectionConfig &config)
+{
+    const auto key = proto::ControlKey::parse(config.auth_key);
+    return key && config.auth_type == config::AuthType::kSha256 ? *key : proto::ControlKey();
+}
+
+std::string words(bool up)
+{
+    return up ? "up" : "down";
+}
+
+} // namespace
+
+Peers::Peers(Manager &manager, ConfigDirectory &directory, Network &network, ControlPort &port, const Random &random)
+    : manager_(manager), directory_(directory), network_(network), port_(port), random_(random),
+      messages_(kMessagesPerSecond, kMessageBurst, std::uint64_t{random()} << 32 | random()),
+      creations_(kCreationsPerSecond, kCreationBurst, 0)
+{
+}
+
+// The configuration with the addresses that its paths use now, where it leaves them open.
+config::ConnectionConfig Peers::in_use(config::ConnectionConfig config) const
+{
+    for (config::PathConfig &path : config.paths) {
+        if (path.private_ipaddr.is_unspecified())
+            path.private_ipaddr =
+                network_.first_address(path.interface_name, path.ip_ver).value_or(path.private_ipaddr);
+        if (path.public_ipaddr.is_unspecified())
+            path.public_ipaddr = path.private_ipaddr;
+    }
+    return config;
+}
+
+void Peers::send(const Way &way, base::ConstOctets datagram, Notices &notices)
+{
+    if (datagram.empty())
+        return;
+    if (auto sent = port_.send(way.local, way.interface, way.peer, datagram); !sent)
+        notices.push_back({Notice::Level::kWarning, sent.error().text}); // it is sent again
+}
+
+// ---- telling
+
+void Peers::on_path_status(base::Instant now, const std::string &connection, std::size_t path,
+                           const core::StatusChange &change, Notices &notices)
+{
+    const ConnectionRecord *record = manager_.find(connection);
+    if (record == nullptr || (record->config.permission & kSend) == 0 || !record->config.remote_cmd_port)
+        return;
+    Telling &telling = tellings_[connection];
+    switch (change.reason) {
+    case core::StatusReason::kByHand:
+    case core::StatusReason::kKeepalivesMissed:
+    case core::StatusReason::kInterface:
+    case core::StatusReason::kAddress:
+    case core::StatusReason::kSocket:
+        telling.teller.tell(now, path, change.to == core::PathStatus::kUp);
+        break;
+    case core::StatusReason::kKeepalive: // then the peer uses it
+    case core::StatusReason::kByPeer:
+    case core::StatusReason::kStart:
+    case core::StatusReason::kSettings:
+        telling.teller.forget(path);
+        break;
+    }
+    if (change.to == core::PathStatus::kUp)
+        telling.teller.hurry(now);
+    tell(now, *record, telling, notices);
+}
+
+// Over another path that is up; where none is, a path that comes up tells so itself.
+std::optional<Peers::Way> Peers::way_for(const ConnectionRecord &record, const core::StatusTeller::Report &report) const
+{
+    const auto is_up = [&](std::size_t i) {
+        return manager_.path_state(record.config.name, i).status == core::PathStatus::kUp;
+    };
+    std::optional<std::size_t> chosen;
+    for (std::size_t i = 0; i < record.paths.size() && !chosen; ++i)
+        if (i != report.path && is_up(i))
+            chosen = i;
+    if (!chosen && report.up && is_up(report.path))
+        chosen = report.path;
+    if (!chosen)
+        return std::nullopt;
+    const core::PathParameters &path = record.paths[*chosen].parameters;
+    return Way{path.local.address, path.interface, {path.remote.address, *record.config.remote_cmd_port}};
+}
+
+void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &telling, Notices &notices)
+{
+    if (telling.exchange)
+        return;
+    const auto report = telling.teller.start(now);
+    if (!report)
+        return;
+    const auto way = report->path < record.paths.size() ? way_for(record, *report) : std::nullopt;
+    if (!way)
+        return telling.teller.on_failure(now);
+    const config::ConnectionConfig own = in_use(record.config);
+    core::HandshakeRequest request;
+    request.command = proto::ControlCommand::kPathStatus;
+    request.argument = report->up ? proto::kPathUp : proto::kPathDown;
+    request.auth = own.auth_type;
+    request.key = key_of(own);
+    request.initiator = own.ip_local;
+    request.responder = *own.ip_remote;
+    request.peer = way->peer;
+    const auto body = proto::encode_path_addresses(
+        {own.paths[report->path].public_ipaddr, record.paths[report->path].parameters.remote.address});
+    request.body.assign(body.begin(), body.end());
+    telling.exchange.emplace(Exchange{core::HandshakeInitiator(now, std::move(request)), *way});
+    send(*way, telling.exchange->handshake.on_deadline(now), notices);
+}
+
+// The exchange is over.
+void Peers::tell_done(base::Instant now, const ConnectionRecord &record, Telling &telling, Notices &notices)
+{
+    const core::HandshakeInitiator &handshake = telling.exchange->handshake;
+    const bool up = handshake.request().argument == proto::kPathUp;
+    std::string failure;
+    if (!handshake.answer())
+        failure = "it does not answer";
+    else if (handshake.answer()->result != proto::ControlResult::kDone)
+        failure = proto::to_string(handshake.answer()->result);
+    if (handshake.answer())
+        telling.teller.on_answer();
+    else
+        telling.teller.on_failure(now);
+    if (std::exchange(telling.failure, failure) != failure && !failure.empty())
+        notices.push_back({Notice::Level::kWarning,
+                           fmt::format("connection {}: telling the peer {} that a path is {}: {}", record.config.name,
+                                       telling.exchange->way.peer.to_string(), words(up), failure)});
+    telling.exchange.reset();
+    tell(now, record, telling, notices);
+}
+
+// ---- time
+
+std::optional<base::Instant> Peers::deadline() const
+{
+    std::optional<base::Instant> next = responder_.deadline();
+    const auto consider = [&next](std::optional<base::Instant> deadline) {
+        if (deadline && (!next || *deadline < *next))
+            next = deadline;
+    };
+    for (const auto &[name, telling] : tellings_) {
+        consider(telling.teller.deadline());
+        if (telling.exchange)
+            consider(telling.exchange->handshake.deadline());
+    }
+    for (const auto &[file, creating] : creating_)
+        consider(creating.exchange.handshake.deadline());
+    return next;
+}
+
+void Peers::on_deadline(base::Instant now, Notices &notices)
+{
+    responder_.on_deadline(now);
+    const auto is_due = [now](std::optional<base::Instant> deadline) { return deadline && *deadline <= now; };
+    for (auto at = tellings_.begin(); at != tellings_.end();) {
+        const ConnectionRecord *record = manager_.find(at->first);
+        if (record == nullptr) {
+            at = tellings_.erase(at);
+            continue;
+        }
+        Telling &telling = at->second;
+        if (telling.exchange && is_due(telling.exchange->handshake.deadline())) {
+            send(telling.exchange->way, telling.exchange->handshake.on_deadline(now), notices);
+            if (telling.exchange->handshake.is_over())
+                tell_done(now, *record, telling, notices);
+        }
+        tell(now, *record, telling, notices);
+        ++at;
+    }
+    for (auto at = creating_.begin(); at != creating_.end();) {
+        Exchange &exchange = at->second.exchange;
+        if (is_due(exchange.handshake.deadline()))
+            send(exchange.way, exchange.handshake.on_deadline(now), notices);
+        if (!exchange.handshake.is_over()) {
+            ++at;
+            continue;
+        }
+        created(std::move(at->second), notices);
+        at = creating_.erase(at);
+    }
+}
+
+// ---- what comes
+
+void Peers::on_datagram(base::Instant now, const base::Endpoint &peer, const base::Address &local,
+                        base::ConstOctets datagram, Notices &notices)
+{
+    const auto drop = [this](proto::ControlDrop reason) { ++drops_[static_cast<std::size_t>(reason)]; };
+    if (!messages_.allow(now, peer.address))
+        return drop(proto::ControlDrop::kRateLimit);
+    const auto message = proto::decode_control(datagram);
+    if (!message)
+        return drop(message.error());
+    if (message->round % 2 == 1)
+        take_question(now, {peer, local}, *message, datagram, notices);
+    else if (!take_answer(now, peer, *message, datagram, notices))
+        drop(proto::ControlDrop::kNoExchange);
+}
+
+bool Peers::take_answer(base::Instant now, const base::Endpoint &peer, const proto::ControlMessage &message,
+                        base::ConstOctets datagram, Notices &notices)
+{
+    const auto offer = [&](Exchange &exchange) {
+        const auto next = exchange.handshake.on_message(now, peer, message, datagram);
+        if (next)
+            send(exchange.way, *next, notices);
+        else if (next.error() != proto::ControlDrop::kNoExchange)
+            ++drops_[static_cast<std::size_t>(next.error())];
+        return next.has_value() || next.error() != proto::ControlDrop::kNoExchange;
+    };
+    for (auto &[name, telling] : tellings_) {
+        if (!telling.exchange || !offer(*telling.exchange))
+            continue;
+        const ConnectionRecord *record = manager_.find(name);
+        if (telling.exchange->handshake.is_over() && record != nullptr)
+            tell_done(now, *record, telling, notices);
+        return true;
+    }
+    for (auto at = creating_.begin(); at != creating_.end(); ++at) {
+        if (!offer(at->second.exchange))
+            continue;
+        if (at->second.exchange.handshake.is_over()) {
+            auto done = creating_.extract(at);
+            created(std::move(done.mapped()), notices);
+        }
+        return true;
+    }
+    return false;
+}
+
+void Peers::take_question(base::Instant now, const core::ControlRoute &route, const proto::ControlMessage &message,
+                          base::ConstOctets datagram, Notices &notices)
+{
+    const auto drop = [this](proto::ControlDrop reason) { ++drops_[static_cast<std::size_t>(reason)]; };
+    config::AuthType auth = config::AuthType::kSha256;
+    proto::ControlKey key;
+    if (message.command == proto::ControlCommand::kPathStatus) {
+        const ConnectionRecord *record = manager_.find_between(message.responder, message.initiator);
+        if (record == nullptr)
+            return drop(proto::ControlDrop::kUnknownPeer);
+        auth = record->config.auth_type;
+        key = key_of(record->config);
+    } else {
+        if (!manager_.interface().accept_remote)
+            return drop(proto::ControlDrop::kUnknownPeer);
+        Notices unused; // nobody may fill the log from outside
+        const auto conf_template = load_template(unused);
+        const auto found = conf_template ? core::create_key(*conf_template, manager_.interface().allow_default_key)
+                                         : base::Result<proto::ControlKey>(base::Failure(conf_template.error()));
+        if (!found)
+            return drop(proto::ControlDrop::kUnknownPeer);
+        key = *found;
+    }
+    auto step = responder_.on_message(now, route, message, datagram, auth, key, random_());
+    if (!step)
+        return drop(step.error());
+    send({route.local, "", route.peer}, step->send, notices);
+    if (!step->task)
+        return;
+    const Reply reply = do_task(now, *step->task, notices);
+    if (const auto answer = responder_.answer(now, step->task->exchange, reply.result, reply.body))
+        send({answer->route.local, "", answer->route.peer}, answer->datagram, notices);
+}
+
+Peers::Reply Peers::do_task(base::Instant now, const core::HandshakeTask &task, Notices &notices)
+{
+    return task.command == proto::ControlCommand::kPathStatus ? set_path(task, notices) : accept(now, task, notices);
+}
+
+Peers::Reply Peers::set_path(const core::HandshakeTask &task, Notices &notices)
+{
+    const ConnectionRecord *record = manager_.find_between(task.responder, task.initiator);
+    const auto addresses = proto::decode_path_addresses(task.body);
+    if (record == nullptr || !addresses)
+        return {proto::ControlResult::kNoSuchPath, {}};
+    if ((record->config.permission & kReceive) == 0)
+        return {proto::ControlResult::kNotPermitted, {}};
+    const std::string name = record->config.name;
+    const config::ConnectionConfig own = in_use(record->config);
+    for (std::size_t i = 0; i < record->paths.size(); ++i) {
+        if (record->paths[i].parameters.remote.address != addresses->local ||
+            own.paths[i].public_ipaddr != addresses->remote)
+            continue;
+        const auto set = manager_.set_path_by_peer(name, i, task.argument == proto::kPathUp);
+        if (!set)
+            notices.push_back({Notice::Level::kError, set.error().text});
+        return {set ? proto::ControlResult::kDone : proto::ControlResult::kFailed, {}};
+    }
+    return {proto::ControlResult::kNoSuchPath, {}};
+}
+
+// ---- creating
+
+base::Result<config::ConnectionConfig> Peers::load_template(Notices &notices) const
+{
+    const auto text = directory_.read_template();
+    if (!text)
+        return base::Failure(text.error());
+    auto parsed = config::parse_template("conf.template", *text);
+    if (parsed.value) {
+        const auto problems = config::check_connections(manager_.interface(), std::span(&*parsed.value, 1));
+        parsed.problems.insert(parsed.problems.end(), problems.begin(), problems.end());
+    }
+    std::string first;
+    for (const config::Problem &problem : parsed.problems) {
+        notices.push_back(
+            {problem.severity == config::Severity::kError ? Notice::Level::kError : Notice::Level::kWarning,
+             "connections/" + problem.to_string()});
+        if (first.empty() && problem.severity == config::Severity::kError)
+            first = notices.back().text;
+    }
+    if (!first.empty())
+        return base::fail(base::ErrorCode::kInvalidConfig, first);
+    return std::move(*parsed.value);
+}
+
+Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, Notices &notices)
+{
+    const std::string peer = task.route.peer.to_string();
+    const auto refuse = [&](proto::ControlResult result, const std::string &why) {
+        notices.push_back({Notice::Level::kWarning, fmt::format("{} may not create a connection: {}", peer, why)});
+        return Reply{result, core::refusal_body(result)};
+    };
+    const auto count = std::count_if(manager_.connections().begin(), manager_.connections().end(),
+                                     [](const auto &record) { return !record->created_by.empty(); });
+    if (count >= manager_.interface().max_peer_connections)
+        return refuse(proto::ControlResult::kTooMany,
+                      fmt::format("peers have created {} (max_peer_connections)", count));
+    if (!creations_.allow(now, {}))
+        return refuse(proto::ControlResult::kTooMany, "too many have been created just now");
+    const auto conf_template = load_template(notices);
+    if (!conf_template)
+        return refuse(proto::ControlResult::kRefused, conf_template.error().text);
+    const std::vector<config::ConnectionConfig> others = manager_.others("");
+    auto files = directory_.list_all();
+    if (!files)
+        return refuse(proto::ControlResult::kFailed, files.error().text);
+    const std::vector<base::Prefix> own_addresses = network_.addresses();
+    auto accepted = core::accept_create(
+        std::string_view(reinterpret_cast<const char *>(task.body.data()), task.body.size()), task.initiator,
+        task.responder, *conf_template,
+        {manager_.interface(), others, *files, own_addresses, manager_.interface().allow_default_key});
+    if (!accepted)
+        return refuse(accepted.error().result, accepted.error().text);
+    if (auto added = manager_.add_created(accepted->connection, peer, notices); !added)
+        return refuse(proto::ControlResult::kFailed, added.error().text);
+    const auto *text = reinterpret_cast<const std::byte *>(accepted->text.data());
+    return {proto::ControlResult::kDone, {text, text + accepted->text.size()}};
+}
+
+// The configuration of a connection, whether it runs or waits for a create.
+base::Result<config::ConnectionConfig> Peers::own_side(const std::string &file, Notices &notices) const
+{
+    if (const ConnectionRecord *record = manager_.find_file(file))
+        return record->config;
+    const auto text = directory_.read_connection(file);
+    if (!text)
+        return base::Failure(text.error());
+    auto parsed = config::parse_connection(file, *text);
+    for (const config::Problem &problem : parsed.problems)
+        if (problem.severity == config::Severity::kError)
+            notices.push_back({Notice::Level::kError, "connections/" + problem.to_string()});
+    if (!parsed.value)
+        return base::fail(base::ErrorCode::kInvalidConfig, fmt::format("connections/{} has errors", file));
+    return std::move(*parsed.value);
+}
+
+void Peers::create(base::Instant now, const std::string &file, Done done, Notices &notices)
+{
+    if (auto named = check_file_name(file); !named)
+        return done(named);
+    if (creating_.contains(file))
+        return done(base::fail(base::ErrorCode::kConflict, fmt::format("{} is being created already", file)));
+    auto own = own_side(file, notices);
+    if (!own)
+        return done(base::Failure(own.error()));
+    const auto fits = [&](std::size_t i) {
+        const config::PathConfig &path = own->paths[i];
+        const ConnectionRecord *record = manager_.find_file(file);
+        const core::PathStatus status =
+            record == nullptr ? core::PathStatus::kDead : manager_.path_state(record->config.name, i).status;
+        return path.cmd_default && path.remote_ipaddr &&
+               (status == core::PathStatus::kUp || status == core::PathStatus::kDead);
+    };
+    std::optional<std::size_t> path;
+    for (std::size_t i = 0; i < own->paths.size() && !path; ++i)
+        if (fits(i))
+            path = i;
+    for (std::size_t i = 0; i < own->paths.size() && !path; ++i)
+        if (own->paths[i].remote_ipaddr)
+            path = i;
+    if (!path)
+        return done(base::fail(base::ErrorCode::kInvalidConfig,
+                               fmt::format("connections/{}: a path with cmd_default = 1 needs remote_ipaddr, the "
+                                           "peer's address to send the command to",
+                                           file)));
+    const std::vector<config::ConnectionConfig> others = manager_.others(file);
+    const std::vector<base::Prefix> own_addresses = network_.addresses();
+    const bool allow_default_key = manager_.interface().allow_default_key;
+    const config::ConnectionConfig told = in_use(*own);
+    const auto key = core::create_key(*own, allow_default_key);
+    if (!key)
+        return done(base::Failure(key.error()));
+    const auto text = core::create_text(told, {manager_.interface(), others, {}, own_addresses, allow_default_key});
+    if (!text)
+        return done(base::Failure(text.error()));
+    core::HandshakeRequest request;
+    request.command = proto::ControlCommand::kCreate;
+    request.auth = config::AuthType::kSha256;
+    request.key = *key;
+    request.initiator = own->ip_local;
+    request.responder = own->ip_remote.value_or(base::Address::any(own->ip_ver));
+    request.peer = {*own->paths[*path].remote_ipaddr,
+                    own->remote_cmd_port.value_or(manager_.interface().cmdport_local)};
+    const auto *octets = reinterpret_cast<const std::byte *>(text->data());
+    request.body.assign(octets, octets + text->size());
+    const ConnectionRecord *record = manager_.find_file(file);
+    const config::ConnectionConfig filed = record == nullptr ? *own : record->filed;
+    const Way way{told.paths[*path].private_ipaddr, own->paths[*path].interface_name, request.peer};
+    Creating &creating = creating_
+                             .emplace(file, Creating{{core::HandshakeInitiator(now, std::move(request)), way},
+                                                     std::move(*own),
+                                                     filed,
+                                                     std::move(done)})
+                             .first->second;
+    send(way, creating.exchange.handshake.on_deadline(now), notices);
+}
+
+void Peers::created(Creating creating, Notices &notices)
+{
+    const std::string peer = creating.exchange.way.peer.to_string();
+    const auto &answer = creating.exchange.handshake.answer();
+    if (!answer)
+        return creating.done(base::fail(
+            base::ErrorCode::kSystem,
+            fmt::format(
+                "{} does not answer: see whether mptd runs there with accept_remote = 1, a conf.template and the "
+                "same auth_key, and whether a firewall lets its cmdport_local in",
+                peer)));
+    if (answer->result != proto::ControlResult::kDone)
+        return creating.done(
+            base::fail(base::ErrorCode::kConflict,
+                       fmt::format("{} does not create the connection: {}", peer, proto::to_string(answer->result))));
+    const std::vector<config::ConnectionConfig> others = manager_.others(creating.own.file);
+    const std::vector<base::Prefix> own_addresses = network_.addresses();
+    auto complete = core::complete_create(
+        creating.own, std::string_view(reinterpret_cast<const char *>(answer->body.data()), answer->body.size()),
+        {manager_.interface(), others, {}, own_addresses, manager_.interface().allow_default_key});
+    if (!complete)
+        return creating.done(base::Failure(complete.error()));
+    creating.done(manager_.complete(creating.filed, *complete, notices));
+}
+
+} // namespace mpt::service

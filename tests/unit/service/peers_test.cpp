@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Two hosts whose control ports are joined in memory.
+#include "daemon/service/peers.hpp"
+
+#include "tests/unit/service/manager_fixture.hpp"
+
+#include <deque>
+
+namespace mpt::service {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr const char *kKey = "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff";
+
+std::string interface_of(int host)
+{
+    return fmt::format("[general]\ntunnel_num = 1\naccept_remote = {}\ncmdport_local = 60456\ncmd_timeout = 25\n"
+                       "[tun_0]\nname = tun0\nmtu = 1440\nipv4_addr = 10.0.0.{}/24\n",
+                       host == 3 ? 1 : 0, host);
+}
+
+// Figure 3 of the guide, host 2 or 3.
+std::string connection_of(int host, int permission, int auth_type)
+{
+    const int peer = 5 - host;
+    std::string text = fmt::format("[connection]\nname = link\npermission = {0}\nip_ver = 4\nip_local = 10.0.0.{1}\n"
+                                   "local_port = 23456\nip_remote = 10.0.0.{2}\nremote_port = 23456\n"
+                                   "remote_cmd_port = 60456\npath_count = 2\nnetwork_count = 0\nstatus = 0\n"
+                                   "reorder_window = 100\nmax_buffdelay_msec = 50\nauth_type = {3}\nauth_key = {4}\n",
+                                   permission, host, peer, auth_type, kKey);
+    for (int path = 1; path <= 2; ++path)
+        text += fmt::format("[path_{0}]\ninterface_name = eth{1}\nip_ver = 4\npublic_ipaddr = 10.{1}.{1}.{2}\n"
+                            "remote_ipaddr = 10.{1}.{1}.{3}\ngateway_ipaddr = 10.{1}.{1}.{3}\nweight_out = {1}\n"
+                            "weight_in = {4}\ncmd_default = {5}\nkeepalive_time = 1\nstatus = 0\n",
+                            path - 1, path, host, peer, 10 + path, path == 1 ? 1 : 0);
+    return text;
+}
+
+// The guide's conf.template of host 3.
+std::string template_of_host_3()
+{
+    return fmt::format("[connection]\nname = Template\npermission = 3\nip_ver = 4\nip_local = 10.0.0.3\n"
+                       "local_port = 65060\npath_count = 2\nnetwork_count = 0\nreorder_window = 2500\n"
+                       "max_buffdelay_msec = 300\nstatus = 0\nauth_type = 0\nauth_key = {}\n"
+                       "[path_0]\ninterface_name = eth1\nip_ver = 4\npublic_ipaddr = 10.1.1.3\n"
+                       "gateway_ipaddr = 10.1.1.2\nstatus = 0\n"
+                       "[path_1]\ninterface_name = eth2\nip_ver = 4\npublic_ipaddr = 10.2.2.3\n"
+                       "gateway_ipaddr = 10.2.2.2\nstatus = 0\n",
+                       kKey);
+}
+
+struct Datagram {
+    base::Address local;
+    base::Endpoint peer;
+    std::vector<std::byte> octets;
+};
+
+class MemoryPort : public ControlPort {
+public:
+    base::Result<void> send(const base::Address &local, const std::string &interface, const base::Endpoint &peer,
+                            base::ConstOctets octets) override
+    {
+        interfaces.push_back(interface);
+        sent.push_back({local, peer, {octets.begin(), octets.end()}});
+        return {};
+    }
+
+    std::deque<Datagram> sent;
+    std::vector<std::string> interfaces;
+};
+
+struct Host {
+    explicit Host(int which) : number(which) { directory.interface = interface_of(number); }
+
+    void start()
+    {
+        network.interfaces = {{"eth1", fmt::format("10.1.1.{}", number)}, {"eth2", fmt::format("10.2.2.{}", number)}};
+        auto interface = load_interface(directory, notices);
+        ASSERT_TRUE(interface) << interface.error().text;
+        manager.emplace(*interface, directory, network, plane);
+        ASSERT_TRUE(manager->start(notices));
+        for (auto &[name, states] : plane.states)
+            for (PathState &state : states)
+                state.status = core::PathStatus::kUp;
+        peers.emplace(*manager, directory, network, port, [this] { return ++random; });
+    }
+    // As the data plane would tell.
+    void path_is(base::Instant now, std::size_t path, core::PathStatus status, core::StatusReason reason)
+    {
+        PathState &state = plane.states.at("link").at(path);
+        const core::StatusChange change{std::exchange(state.status, status), status, reason};
+        peers->on_path_status(now, "link", path, change, notices);
+    }
+    core::PathStatus status(std::size_t path) { return plane.states.at("link").at(path).status; }
+
+    int number;
+    std::uint32_t random = 1000;
+    MemoryDirectory directory;
+    MemoryNetwork network;
+    MemoryPlane plane;
+    MemoryPort port;
+    Notices notices;
+    std::optional<Manager> manager;
+    std::optional<Peers> peers;
+};
+
+class PeersTest : public ::testing::Test {
+protected:
+    void both(int permission_of_b = 3, int auth_type = 0)
+    {
+        a.directory.files["link.conf"] = connection_of(2, 3, auth_type);
+        b.directory.files["link.conf"] = connection_of(3, permission_of_b, auth_type);
+        a.start();
+        b.start();
+    }
+    // Carries what is sent until nothing more is; `keep` says which datagrams arrive.
+    void carry(const std::function<bool(const Datagram &)> &keep = [](const Datagram &) { return true; })
+    {
+        for (bool any = true; any;) {
+            any = false;
+            for (auto [from, to] : {std::pair{&a, &b}, std::pair{&b, &a}}) {
+                while (!from->port.sent.empty()) {
+                    const Datagram datagram = from->port.sent.front();
+                    from->port.sent.pop_front();
+                    any = true;
+                    if (keep(datagram))
+                        to->peers->on_datagram(now, {datagram.local, 60456}, datagram.peer.address, datagram.octets,
+                                               to->notices);
+                }
+            }
+        }
+    }
+    // Time passes, with what is due in it.
+    void wait(
+        base::Duration duration,
+        const std::function<bool(const Datagram &)> &keep = [](const Datagram &) { return true; })
+    {
+        const base::Instant end = now + duration;
+        for (;;) {
+            std::optional<base::Instant> next;
+            for (Host *host : {&a, &b})
+                if (const auto deadline = host->peers->deadline(); deadline && (!next || *deadline < *next))
+                    next = deadline;
+            if (!next || *next > end)
+                break;
+            now = std::max(now, *next);
+            for (Host *host : {&a, &b})
+                host->peers->on_deadline(now, host->notices);
+            carry(keep);
+        }
+        now = end;
+    }
+
+    base::Instant now{1000s};
+    Host a{2};
+    Host b{3};
+};
+
+TEST_F(PeersTest, APathThatIsSetDownIsToldAndObeyed)
+{
+    for (const int auth_type : {0, 1, 2}) {
+        both(3, auth_type);
+        a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+        EXPECT_THAT(a.port.interfaces, ElementsAre("eth2")) << "over the other path";
+        a.port.interfaces.clear();
+        carry();
+        EXPECT_EQ(b.status(0), core::PathStatus::kDead) << auth_type;
+        EXPECT_EQ(b.status(1), core::PathStatus::kUp);
+        a.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kByHand);
+        carry();
+        EXPECT_EQ(b.status(0), core::PathStatus::kUp) << auth_type;
+        a.port.interfaces.clear();
+        EXPECT_THAT(a.notices, IsEmpty());
+    }
+}
+
+TEST_F(PeersTest, WhoMayDoWhat)
+{
+    for (int permission_a = 0; permission_a <= 3; ++permission_a)
+        for (int permission_b = 0; permission_b <= 3; ++permission_b) {
+            a.directory.files["link.conf"] = connection_of(2, permission_a, 1);
+            b.directory.files["link.conf"] = connection_of(3, permission_b, 1);
+            a.start();
+            b.start();
+            a.path_is(now, 1, core::PathStatus::kDead, core::StatusReason::kKeepalivesMissed);
+            carry();
+            // guide Table 2
+            const bool sends = permission_a == 1 || permission_a == 3;
+            const bool obeys = permission_b == 2 || permission_b == 3;
+            EXPECT_EQ(b.status(1), sends && obeys ? core::PathStatus::kDead : core::PathStatus::kUp)
+                << permission_a << permission_b;
+            EXPECT_EQ(!a.notices.empty(), sends && !obeys) << "the peer refuses";
+            a.notices.clear();
+        }
+}
+
+TEST_F(PeersTest, WhatComesByKeepaliveOrFromThePeerIsNotToldBack)
+{
+    both();
+    a.path_is(now, 0, core::PathStatus::kDead, core::StatusReason::kByPeer);
+    a.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kKeepalive);
+    EXPECT_THAT(a.port.sent, IsEmpty());
+}
+
+TEST_F(PeersTest, WithoutAPathItIsToldWhenOneIsBack)
+{
+    both();
+    a.path_is(now, 1, core::PathStatus::kInterfaceDown, core::StatusReason::kInterface);
+    carry([](const Datagram &) { return false; });
+    a.path_is(now, 0, core::PathStatus::kInterfaceDown, core::StatusReason::kInterface);
+    wait(20s, [](const Datagram &) { return false; });
+    EXPECT_EQ(b.status(0), core::PathStatus::kUp);
+    a.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kInterface);
+    wait(2s);
+    EXPECT_EQ(b.status(0), core::PathStatus::kUp);
+    EXPECT_EQ(b.status(1), core::PathStatus::kDead);
+}
+
+TEST_F(PeersTest, LossOnlyDelaysAgreement)
+{
+    std::uint32_t dice = 1;
+    const auto lossy = [&dice](const Datagram &) {
+        dice = dice * 1664525 + 1013904223;
+        return (dice >> 16) % 5 != 0; // 20 %
+    };
+    both(3, 2);
+    for (int i = 0; i < 200; ++i) {
+        const bool up = i % 2 == 1;
+        a.path_is(now, 0, up ? core::PathStatus::kUp : core::PathStatus::kSetDown, core::StatusReason::kByHand);
+        carry(lossy);
+        wait(15s, lossy);
+        ASSERT_EQ(b.status(0), up ? core::PathStatus::kUp : core::PathStatus::kDead) << i;
+    }
+}
+
+TEST_F(PeersTest, ForeignMessagesAreCountedAndNotAnswered)
+{
+    both(3, 2);
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    Datagram forged = a.port.sent.front();
+    forged.octets.back() ^= std::byte{1}; // the announced length
+    a.port.sent.clear();
+    const auto send = [&](const Datagram &datagram) {
+        b.peers->on_datagram(now, {datagram.local, 60456}, datagram.peer.address, datagram.octets, b.notices);
+    };
+    const auto drops = [&](proto::ControlDrop reason) { return b.peers->drops()[static_cast<std::size_t>(reason)]; };
+    send(forged);
+    EXPECT_EQ(drops(proto::ControlDrop::kWrongHash) + drops(proto::ControlDrop::kBodyLength), 1U);
+    send({forged.local, forged.peer, {}});
+    EXPECT_EQ(drops(proto::ControlDrop::kTruncated), 1U);
+    for (int i = 0; i < 1000; ++i)
+        send({forged.local, forged.peer, {}});
+    EXPECT_GT(drops(proto::ControlDrop::kRateLimit), 500U);
+    EXPECT_THAT(b.port.sent, IsEmpty());
+    EXPECT_THAT(b.notices, IsEmpty()) << "nobody fills the log from outside";
+}
+
+class Create : public PeersTest {
+protected:
+    Create()
+    {
+        b.directory.conf_template = template_of_host_3();
+        std::string text = connection_of(2, 3, 0);
+        for (const std::string peers : {"ip_remote = 10.0.0.3\n", "remote_port = 23456\n", "remote_cmd_port = 60456\n",
+                                        "remote_ipaddr = 10.2.2.3\n"})
+            text.erase(text.find(peers), peers.size());
+        a.directory.files["link.conf"] = text;
+        a.start();
+        b.start();
+    }
+    base::Result<void> create(const std::function<bool(const Datagram &)> &keep = [](const Datagram &) { return true; })
+    {
+        std::optional<base::Result<void>> done;
+        a.peers->create(
+            now, "link.conf", [&](base::Result<void> result) { done = std::move(result); }, a.notices);
+        carry(keep);
+        wait(20s, keep);
+        EXPECT_TRUE(done.has_value());
+        return done.value_or(base::Result<void>{});
+    }
+};
+
+TEST_F(Create, MakesThePeersSideAndCompletesOwn)
+{
+    const auto done = create();
+    ASSERT_TRUE(done) << done.error().text;
+    const ConnectionRecord *peer = b.manager->find("link");
+    ASSERT_NE(peer, nullptr);
+    EXPECT_EQ(peer->config.file, "peer_10_0_0_2.conf");
+    EXPECT_EQ(peer->created_by, "10.1.1.2:60456");
+    EXPECT_EQ(peer->config.reorder_window, 2500) << "the larger of both";
+    EXPECT_EQ(peer->config.paths[1].weight_out, 12) << "what we want to get";
+    EXPECT_EQ(peer->paths[1].parameters.remote.to_string(), "10.2.2.2:23456");
+    EXPECT_EQ(peer->paths[1].parameters.status, core::PathStatus::kDead) << "nothing is sent before it is heard";
+    EXPECT_FALSE(b.directory.files.contains("peer_10_0_0_2.conf"));
+    const ConnectionRecord *own = a.manager->find("link");
+    ASSERT_NE(own, nullptr);
+    EXPECT_EQ(own->config.ip_remote->to_string(), "10.0.0.3");
+    EXPECT_EQ(own->config.remote_port, 65060);
+    EXPECT_EQ(own->config.paths[1].remote_ipaddr->to_string(), "10.2.2.3");
+    EXPECT_TRUE(own->is_unsaved());
+
+    ASSERT_THAT(a.manager->save("").value(), ElementsAre("link.conf"));
+    ASSERT_THAT(b.manager->save("").value(), ElementsAre("peer_10_0_0_2.conf"));
+    EXPECT_EQ(b.manager->find("link")->created_by, "");
+    Notices again;
+    EXPECT_TRUE(a.manager->reload("", again));
+    EXPECT_TRUE(b.manager->reload("", again));
+    EXPECT_THAT(again, IsEmpty()) << "the files say what runs";
+}
+
+TEST_F(Create, OnceMoreIsRefused)
+{
+    ASSERT_TRUE(create());
+    const auto again = create();
+    ASSERT_FALSE(again);
+    EXPECT_THAT(again.error().text, HasSubstr("a connection between these tunnel addresses exists"));
+    EXPECT_EQ(b.manager->connections().size(), 1U);
+}
+
+TEST_F(Create, NobodyAnswers)
+{
+    const auto done = create([](const Datagram &) { return false; });
+    ASSERT_FALSE(done);
+    EXPECT_THAT(done.error().text, HasSubstr("10.1.1.3:60456 does not answer"));
+}
+
+TEST_F(Create, AnotherKeyIsNotAnswered)
+{
+    std::string &conf_template = b.directory.conf_template;
+    conf_template.replace(conf_template.find(kKey), 64, std::string(64, 'b'));
+    EXPECT_FALSE(create());
+    EXPECT_THAT(b.manager->connections(), IsEmpty());
+    EXPECT_EQ(b.peers->drops()[static_cast<std::size_t>(proto::ControlDrop::kWrongHash)], 6U);
+}
+
+TEST_F(Create, OnlyWhereItIsAllowed)
+{
+    b.directory.interface.replace(b.directory.interface.find("accept_remote = 1"), 17, "accept_remote = 0");
+    ASSERT_TRUE(b.manager->reload("", b.notices));
+    EXPECT_FALSE(create());
+    EXPECT_THAT(b.manager->connections(), IsEmpty());
+}
+
+TEST_F(Create, NoMoreThanSo)
+{
+    b.directory.interface.insert(b.directory.interface.find("[tun_0]"), "max_peer_connections = 0\n");
+    ASSERT_TRUE(b.manager->reload("", b.notices));
+    EXPECT_THAT(create().error().text, HasSubstr("does not create the connection"));
+    EXPECT_THAT(b.manager->connections(), IsEmpty());
+}
+
+} // namespace
+} // namespace mpt::service
