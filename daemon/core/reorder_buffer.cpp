@@ -13,9 +13,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t kNearHole = 64; // numbers missing in a row that need no confirmation
-constexpr std::size_t kLeastAside = 16; // packets a path that can be set aside
-constexpr std::size_t kMostAside = 512; // of them
+constexpr std::uint32_t kNearHole = 64;     // numbers missing in a row that need no confirmation
+constexpr std::uint32_t kLagNeighbours = 8; // higher numbers that are looked at for when they came
+constexpr std::size_t kLeastAside = 16;     // packets a path that can be set aside
+constexpr std::size_t kMostAside = 512;     // of them
 
 } // namespace
 
@@ -141,7 +142,7 @@ bool ReorderBuffer::continues(std::uint32_t sequence) const noexcept
 
 void ReorderBuffer::arrived(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept
 {
-    paths_[path].arrived(now, busy(now), sequence);
+    paths_[path].arrived(now, busy(now), sequence, lag_of(now, sequence));
     asides_[path].run = 0;
     last_fit_ = now;
     ++fits_;
@@ -244,7 +245,8 @@ void ReorderBuffer::on_deadline(base::Instant now, Out &out)
     for (std::size_t path = 0; counters_.aside_now != 0 && path < asides_.size(); ++path)
         if (!asides_[path].entries.empty() && asides_[path].expiry <= now)
             settle(now, path, true, out);
-    while (oldest_ != kNone && slots_[oldest_].arrival + settings_.max_delay <= now) {
+    const base::Duration wait = longest_wait();
+    while (oldest_ != kNone && slots_[oldest_].arrival + wait <= now) {
         const std::uint32_t due = expected_ + ((oldest_ - expected_) & mask_);
         advance_to(due + 1, out);
         release_run(out);
@@ -255,12 +257,32 @@ std::optional<base::Instant> ReorderBuffer::deadline() const noexcept
 {
     std::optional<base::Instant> first;
     if (oldest_ != kNone)
-        first = slots_[oldest_].arrival + settings_.max_delay;
+        first = slots_[oldest_].arrival + longest_wait();
     if (counters_.aside_now != 0)
         for (const Aside &aside : asides_)
             if (!aside.entries.empty())
                 first = std::min(first.value_or(aside.expiry), aside.expiry);
     return first;
+}
+
+// How long a packet waits for a missing one if nothing else arrives.
+base::Duration ReorderBuffer::longest_wait() const noexcept
+{
+    base::Duration longest{0};
+    for (const ReorderPath &path : paths_)
+        longest = std::max(longest, path.usual_wait(settings_.max_delay));
+    return longest;
+}
+
+// By how much a higher number was earlier: the next one or, should that be missing too, one soon after.
+base::Duration ReorderBuffer::lag_of(base::Instant now, std::uint32_t sequence) const noexcept
+{
+    if (counters_.held_now == 0 || !base::sequence_before(sequence + 1, end_))
+        return base::Duration::zero();
+    for (std::uint32_t next = sequence + 1; next != sequence + 1 + kLagNeighbours; ++next)
+        if (next - expected_ < window() && held(next))
+            return now - slots_[next & mask_].arrival;
+    return base::Duration::zero();
 }
 
 bool ReorderBuffer::needs_recycle() const noexcept

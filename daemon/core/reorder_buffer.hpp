@@ -44,8 +44,9 @@ struct ReorderCounters {
 // Puts the packets of a connection that came over several paths back into the order of their numbers.
 //
 // A missing number is given up when every path that delivers has delivered d higher ones (d is 3, more on a path that
-// reorders within itself), when a packet has waited for max_delay, or when the window is full. With that, what comes
-// later is late and dropped.
+// reorders within itself), when a packet has waited for longer than any path has lagged behind the others lately (so
+// that a short train with a loss at its end is not held up; max_delay at most), or when the window is full. With that,
+// what comes later is late and dropped.
 //
 // A number that does not continue what was there (behind, or more than a few ahead of the highest) changes nothing at
 // first: the packet is set aside. The numbers go on there once several packets in a row say so and no other path
@@ -76,7 +77,7 @@ public:
     // A packet without a number goes straight to the tunnel; it is counted here.
     void pass_through() noexcept { ++counters_.unnumbered; }
 
-    // Releases to `out` what has waited for max_delay, as offer() does.
+    // Releases to `out` what has waited for long enough, as offer() does.
     void on_deadline(base::Instant now, std::vector<base::ConstOctets> &out);
 
     // When on_deadline() wants to be called; nothing while nothing waits.
@@ -175,6 +176,8 @@ private:
     bool continues(std::uint32_t sequence) const noexcept;
 
     void allocate(std::size_t paths);
+    base::Duration longest_wait() const noexcept;
+    base::Duration lag_of(base::Instant now, std::uint32_t sequence) const noexcept;
     void tick(base::Instant now) noexcept;
     void start(base::Instant now, std::uint32_t sequence) noexcept;
     void begin_stream(base::Instant now, std::uint32_t first) noexcept;

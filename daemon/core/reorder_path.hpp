@@ -23,6 +23,7 @@ public:
         confirmed_ = false;
         busy_ = busy;
         patience_ = max_delay;
+        lag_samples_ = 0;
     }
 
     // It may deliver at any moment.
@@ -31,6 +32,7 @@ public:
         out_ = false;
         busy_ = busy;
         patience_ = max_delay;
+        lag_samples_ = 0;
     }
 
     // It is not waited for until it delivers.
@@ -41,11 +43,12 @@ public:
         confirmed_ = false;
     }
 
-    // It delivered a number that belongs to the stream.
-    void arrived(base::Instant now, base::Instant busy, std::uint32_t sequence) noexcept
+    // It delivered a number that belongs to the stream, `lag` later than the next higher one came by any path.
+    void arrived(base::Instant now, base::Instant busy, std::uint32_t sequence, base::Duration lag) noexcept
     {
         confirmed_ = true;
         last_ = now;
+        note_lag(now, lag);
         touch(busy);
         insert(sequence);
     }
@@ -54,12 +57,21 @@ public:
     void arrived_late(base::Instant busy, base::Duration max_delay, std::uint32_t sequence) noexcept
     {
         touch(busy);
-        patience_ = max_delay;
+        patience_ = lag_ = max_delay;
         insert(sequence);
     }
 
     // Others had to wait so long for what it delivered.
     void lagged(base::Duration lag) noexcept { patience_ = std::max(patience_, lag); }
+
+    // How long after a higher number one may still come by this path, even if nothing else arrives on any.
+    base::Duration usual_wait(base::Duration max_delay) const noexcept
+    {
+        if (out_)
+            return base::Duration::zero();
+        return lag_samples_ < kLagSamples ? max_delay
+                                          : std::min(lag_ + lag_ / 4 + max_delay / kLeastTolerance, max_delay);
+    }
 
     // Whether a missing number may still come by this path: it delivered within a few of its usual gaps.
     bool active(base::Instant busy, base::Duration max_delay) const noexcept
@@ -94,6 +106,22 @@ private:
     static constexpr std::uint32_t kReorderingDecay = 256; // packets without need for d, after which it is one less
     static constexpr int kGaps = 3;                        // "a few" usual gaps
     static constexpr int kLeastTolerance = 8;              // part of max_delay: less is noise of the reading loop
+
+    // From so many numbers on it is known how far the path lags behind the others. What was seen once is forgotten by a
+    // part of it each step, which is a factor of e in 8 s.
+    static constexpr std::uint32_t kLagSamples = 64;
+    static constexpr base::Duration kLagStep = std::chrono::milliseconds(16);
+    static constexpr int kLagPart = 512;
+
+    void note_lag(base::Instant now, base::Duration lag) noexcept
+    {
+        if (now - lag_step_ >= kLagStep) {
+            lag_ -= lag_ / kLagPart;
+            lag_step_ = now;
+        }
+        lag_ = lag_samples_ == 0 ? lag : std::max(lag, lag_);
+        lag_samples_ += lag_samples_ < kLagSamples ? 1 : 0;
+    }
 
     base::Duration tolerance(base::Duration max_delay) const noexcept
     {
@@ -143,7 +171,10 @@ private:
     base::Instant last_;         // of its last number that belonged to the stream
     base::Instant busy_;         // of its last packet
     base::Duration patience_{0}; // its longest gap or lag lately
-    std::uint32_t step_ = 1;     // the largest distance lately between numbers that followed each other
+    base::Duration lag_{0};      // the most by which it was behind the others lately
+    base::Instant lag_step_;     // when that was made less
+    std::uint32_t lag_samples_ = 0;
+    std::uint32_t step_ = 1; // the largest distance lately between numbers that followed each other
     std::uint32_t reordering_ = kLeastReordering; // d
     std::uint32_t seen_ = 0;                      // the largest d that would have been needed since the last decay
     std::uint32_t since_decay_ = 0;

@@ -320,6 +320,55 @@ TEST(ReorderBuffer, APathThatDeliversRarelyDoesNotKeepTheWindowShut)
     EXPECT_EQ(delivered, numbers_from(10021, 59)) << "the window was full after 50";
 }
 
+TEST(ReorderBuffer, TheEndOfATrainIsNotHeldUpByALossLongerThanThePathsLag)
+{
+    std::uint32_t n = 0;
+    ReorderFixture reorder = two_busy_paths(n); // which have not lagged
+    reorder.offer(0, n + 1);                    // n is lost, and nothing more comes
+    EXPECT_EQ(reorder.wait(12ms), Numbers{});
+    EXPECT_EQ(reorder.wait(1ms), Numbers{n + 1});
+    EXPECT_EQ(reorder.counters().lost, 1U);
+}
+
+TEST(ReorderBuffer, AQuietTrainWaitsForASlowerPath)
+{
+    std::uint32_t n = 0;
+    ReorderFixture reorder = two_busy_paths(n);
+    // Trains of six packets, path 1 brings its three 30 ms later.
+    const auto train = [&](bool complete) {
+        Numbers delivered = reorder.offer_all(0, {n, n + 2, n + 4});
+        const Numbers due = reorder.wait(30ms);
+        delivered.insert(delivered.end(), due.begin(), due.end());
+        const Numbers rest = reorder.offer_all(1, complete ? Numbers{n + 1, n + 3, n + 5} : Numbers{n + 1});
+        delivered.insert(delivered.end(), rest.begin(), rest.end());
+        return delivered;
+    };
+    for (int i = 0; i < 20; ++i, n += 6) {
+        if (i == 0)
+            train(true); // whose lag is news
+        else
+            EXPECT_EQ(train(true), numbers_from(n, 6)) << i;
+        reorder.wait(300ms);
+    }
+    const std::uint64_t late = reorder.counters().late;
+    EXPECT_EQ(train(false), (Numbers{n, n + 1, n + 2}));
+    EXPECT_EQ(reorder.wait(100ms), Numbers{n + 4}) << "n + 3 is lost";
+    EXPECT_EQ(reorder.counters().late, late);
+}
+
+TEST(ReorderBuffer, AfterALatePacketTheWaitIsMaxDelayAgain)
+{
+    std::uint32_t n = 0;
+    ReorderFixture reorder = two_busy_paths(n);
+    reorder.offer(0, n + 1);
+    reorder.wait(20ms);
+    reorder.offer(1, n);
+    ASSERT_EQ(reorder.counters().late, 1U);
+    reorder.offer(0, n + 3);
+    EXPECT_EQ(reorder.wait(95ms), Numbers{});
+    EXPECT_EQ(reorder.wait(5ms), Numbers{n + 3});
+}
+
 TEST(ReorderBuffer, AForgottenPathDoesNotCount)
 {
     std::uint32_t n = 0;

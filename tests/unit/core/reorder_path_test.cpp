@@ -18,14 +18,14 @@ TEST(ReorderPath, TheFrontierIsTheThirdHighestNumber)
 {
     ReorderPath path;
     path.begin(kStart, kMaxDelay);
-    path.arrived(kStart, kStart, 10);
-    path.arrived(kStart, kStart, 12);
+    path.arrived(kStart, kStart, 10, 0ms);
+    path.arrived(kStart, kStart, 12, 0ms);
     EXPECT_FALSE(path.frontier().has_value());
-    path.arrived(kStart, kStart, 11);
+    path.arrived(kStart, kStart, 11, 0ms);
     EXPECT_EQ(path.frontier(), 10U);
-    path.arrived(kStart, kStart, 20);
+    path.arrived(kStart, kStart, 20, 0ms);
     EXPECT_EQ(path.frontier(), 11U);
-    path.arrived(kStart, kStart, 20); // a repeated one tells nothing
+    path.arrived(kStart, kStart, 20, 0ms); // a repeated one tells nothing
     EXPECT_EQ(path.frontier(), 11U);
 }
 
@@ -34,7 +34,7 @@ TEST(ReorderPath, TheFrontierGoesAcrossTheWrap)
     ReorderPath path;
     path.begin(kStart, kMaxDelay);
     for (const std::uint32_t number : {UINT32_MAX - 1, 0U, UINT32_MAX, 2U, 1U})
-        path.arrived(kStart, kStart, number);
+        path.arrived(kStart, kStart, number, 0ms);
     EXPECT_EQ(path.frontier(), 0U);
 }
 
@@ -52,7 +52,7 @@ TEST(ReorderPath, AgreesWithTheDefinitionUnderAnyReordering)
             if (std::find(all.begin(), all.end(), number) != all.end())
                 continue;
             all.push_back(number);
-            path.arrived(kStart, kStart, number);
+            path.arrived(kStart, kStart, number, 0ms);
             std::sort(all.begin(), all.end(), std::greater<>());
             if (!path.frontier())
                 continue;
@@ -68,7 +68,7 @@ TEST(ReorderPath, OneOldPacketHardlyChangesD)
     ReorderPath path;
     path.begin(kStart, kMaxDelay);
     for (std::uint32_t number = 100; number < 200; ++number)
-        path.arrived(kStart, kStart, number);
+        path.arrived(kStart, kStart, number, 0ms);
     path.arrived_late(kStart, kMaxDelay, 105); // overtaken by more than is kept
     EXPECT_EQ(path.frontier(), 197U);
 }
@@ -78,9 +78,9 @@ TEST(ReorderPath, DIsDoubledAtMostAtATime)
     ReorderPath path;
     path.begin(kStart, kMaxDelay);
     for (std::uint32_t number = 100; number < 300; number += 2)
-        path.arrived(kStart, kStart, number);
+        path.arrived(kStart, kStart, number, 0ms);
     EXPECT_EQ(path.frontier(), 294U);
-    path.arrived(kStart, kStart, 201); // overtaken by 49
+    path.arrived(kStart, kStart, 201, 0ms); // overtaken by 49
     EXPECT_EQ(path.frontier(), 288U) << "the sixth highest";
 }
 
@@ -92,7 +92,7 @@ TEST(ReorderPath, IsActiveForAFewOfItsGaps)
     EXPECT_FALSE(path.active(kStart + 100ms + 1ns, kMaxDelay));
     base::Instant now = kStart;
     for (std::uint32_t number = 0; number < 10000; ++number)
-        path.arrived(now, now, number), now += 10ms;
+        path.arrived(now, now, number, 0ms), now += 10ms;
     now -= 10ms;
     EXPECT_TRUE(path.active(now + 30ms, kMaxDelay));
     EXPECT_FALSE(path.active(now + 32ms, kMaxDelay));
@@ -115,13 +115,13 @@ TEST(ReorderPath, BurstsDoNotShortenItsGaps)
     std::uint32_t number = 0;
     for (int burst = 0; burst < 1000; ++burst) {
         for (int i = 0; i < 40; ++i)
-            path.arrived(now, now, number++);
+            path.arrived(now, now, number++, 0ms);
         now += 15ms;
     }
     EXPECT_TRUE(path.active(now + 15ms, kMaxDelay));
     for (int burst = 0; burst < 1000; ++burst, now += 15ms)
         for (int i = 0; i < 20; ++i, now += 50us) // not quite at once
-            path.arrived(now, now, number++);
+            path.arrived(now, now, number++, 0ms);
     EXPECT_TRUE(path.active(now + 15ms, kMaxDelay));
 }
 
@@ -132,7 +132,7 @@ TEST(ReorderPath, ConfirmsTheStreamOnlyWithANumberOfIt)
     EXPECT_FALSE(path.confirms(kStart, kMaxDelay));
     path.arrived_late(kStart, kMaxDelay, 5);
     EXPECT_FALSE(path.confirms(kStart, kMaxDelay));
-    path.arrived(kStart, kStart, 6);
+    path.arrived(kStart, kStart, 6, 0ms);
     EXPECT_TRUE(path.confirms(kStart, kMaxDelay));
     path.begin(kStart, kMaxDelay);
     EXPECT_FALSE(path.confirms(kStart, kMaxDelay));
