@@ -204,4 +204,27 @@ service::Counters WorkerPlane::tunnel_statistics(const std::string &tunnel)
     return found == nullptr ? service::Counters{} : statistics_of(*found);
 }
 
+base::Result<UdpControlPort> UdpControlPort::open(std::uint16_t port)
+{
+    UdpControlPort both;
+    for (const base::IpVersion version : {base::IpVersion::kV4, base::IpVersion::kV6}) {
+        auto socket = plane::ControlSocket::open(version, port);
+        if (socket)
+            both.sockets_.push_back(std::move(*socket));
+        else if (socket.error().code != base::ErrorCode::kNotSupported)
+            return base::Failure(socket.error());
+    }
+    return both;
+}
+
+base::Result<void> UdpControlPort::send(const base::Address &local, const std::string &interface,
+                                        const base::Endpoint &peer, base::ConstOctets octets)
+{
+    for (plane::ControlSocket &socket : sockets_)
+        if (socket.version() == peer.address.version())
+            return socket.send(local, interface, peer, octets);
+    return base::fail(base::ErrorCode::kNotSupported,
+                      fmt::format("the kernel has no sockets for {}", peer.to_string()));
+}
+
 } // namespace mpt

@@ -3,10 +3,12 @@
 
 #include "daemon/net/monitor.hpp"
 #include "daemon/net/route_socket.hpp"
+#include "daemon/plane/control_socket.hpp"
 #include "daemon/plane/plane.hpp"
 #include "daemon/service/needs.hpp"
 
 #include <string>
+#include <vector>
 
 // What the use cases need, done by the layers that do it.
 namespace mpt {
@@ -88,6 +90,21 @@ public:
 
 private:
     plane::Plane &plane_;
+};
+
+// The control port, of both IP versions where the kernel has them.
+class UdpControlPort final : public service::ControlPort {
+public:
+    // kAddressInUse if another program has the port.
+    static base::Result<UdpControlPort> open(std::uint16_t port);
+
+    base::Result<void> send(const base::Address &local, const std::string &interface, const base::Endpoint &peer,
+                            base::ConstOctets octets) override;
+
+    std::vector<plane::ControlSocket> &sockets() noexcept { return sockets_; }
+
+private:
+    std::vector<plane::ControlSocket> sockets_;
 };
 
 } // namespace mpt

@@ -69,8 +69,7 @@ public:
     {
         if (out_)
             return base::Duration::zero();
-        return lag_samples_ < kLagSamples ? max_delay
-                                          : std::min(lag_ + lag_ / 4 + max_delay / kLeastTolerance, max_delay);
+        return lag_samples_ < kLagSamples ? max_delay : std::min(lag_ + lag_ / 4 + max_delay / kLeastWait, max_delay);
     }
 
     // Whether a missing number may still come by this path: it delivered within a few of its usual gaps.
@@ -112,6 +111,7 @@ private:
     static constexpr std::uint32_t kLagSamples = 64;
     static constexpr base::Duration kLagStep = std::chrono::milliseconds(16);
     static constexpr int kLagPart = 512;
+    static constexpr int kLeastWait = 16; // part of max_delay, for what has not been seen lately
 
     void note_lag(base::Instant now, base::Duration lag) noexcept
     {

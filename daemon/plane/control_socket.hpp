@@ -20,6 +20,7 @@ public:
     // kAddressInUse if another program has the port, kNotSupported if the version is switched off.
     static base::Result<ControlSocket> open(base::IpVersion version, std::uint16_t port);
 
+    base::IpVersion version() const noexcept { return version_; }
     int fd() const noexcept { return fd_.get(); }
 
     // Sends from `local` (unspecified: any address) by the interface (empty: whichever leads there). The error of an
