@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // mptd: puts the layers together and runs the control thread.
 #include "daemon/adapters.hpp"
+#include "daemon/bus/server.hpp"
 #include "daemon/link_watch.hpp"
 #include "daemon/service/manager.hpp"
+#include "daemon/service/peers.hpp"
 #include "daemon/statistics.hpp"
 #include "daemon/sys/clock.hpp"
+#include "daemon/sys/entropy.hpp"
 #include "daemon/sys/event_loop.hpp"
 #include "daemon/sys/log.hpp"
 #include "daemon/sys/notify.hpp"
 
+#include <array>
+#include <bit>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +25,7 @@
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include <vector>
 
 namespace mpt {
 
@@ -32,7 +38,7 @@ constexpr const char *kUsage = R"(usage: mptd [--config DIR]
   --version     print the version
   --help        print this
 
-Runs until SIGTERM or SIGINT. SIGUSR1 prints statistics to standard output.
+Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again. SIGUSR1 prints statistics to standard output.
 Exit status: 0 ended by a signal, 64 wrong usage, 69 a port or interface name
 is in use, 71 another system error, 77 a privilege is missing (or the right to
 read interface.conf), 78 a broken interface.conf.
@@ -124,11 +130,20 @@ std::string start_information(const service::Manager &manager)
     return text;
 }
 
+std::uint32_t random_number()
+{
+    std::array<std::byte, sizeof(std::uint32_t)> octets;
+    sys::fill_random(octets);
+    return std::bit_cast<std::uint32_t>(octets);
+}
+
 // The control thread of a daemon that has started.
 class Daemon {
 public:
-    Daemon(sys::EventLoop &loop, net::Monitor &monitor, plane::Plane &plane, service::Manager &manager)
-        : loop_(loop), monitor_(monitor), plane_(plane), manager_(manager)
+    Daemon(sys::EventLoop &loop, net::Monitor &monitor, plane::Plane &plane, service::Manager &manager,
+           service::Peers &peers, UdpControlPort &control_port, std::string directory)
+        : loop_(loop), monitor_(monitor), plane_(plane), manager_(manager), peers_(peers), control_port_(control_port),
+          directory_(std::move(directory))
     {
     }
 
@@ -136,19 +151,37 @@ public:
     {
         auto terminate = loop_.watch_signal(SIGTERM, [this] { loop_.exit(); });
         auto interrupt = loop_.watch_signal(SIGINT, [this] { loop_.exit(); });
+        auto reload = loop_.watch_signal(SIGHUP, [this] { on_reload(); });
         auto report = loop_.watch_signal(SIGUSR1, [this] { print(statistics(plane_)); });
         auto network = loop_.watch(monitor_.fd(), EPOLLIN, [this](std::uint32_t) { on_network(); });
         auto events = loop_.watch(plane_.events_fd(), EPOLLIN, [this](std::uint32_t) { on_events(); });
         auto timer = loop_.make_timer([this] { on_timer(); });
-        for (const auto *source : {&terminate, &interrupt, &report, &network, &events})
+        for (const auto *source : {&terminate, &interrupt, &reload, &report, &network, &events})
             if (!*source)
                 return base::Failure(source->error());
         if (!timer)
             return base::Failure(timer.error());
         timer_ = &*timer;
         timer_->set(sys::now() + kHousekeeping);
-        print(start_information(manager_) + "mptd: ready\n");
-        sys::notify("READY=1");
+        auto peers_timer = loop_.make_timer([this] { on_peers_deadline(); });
+        if (!peers_timer)
+            return base::Failure(peers_timer.error());
+        peers_timer_ = &*peers_timer;
+        std::vector<sys::EventSource> control;
+        for (plane::ControlSocket &socket : control_port_.sockets()) {
+            auto source = loop_.watch(socket.fd(), EPOLLIN, [this, &socket](std::uint32_t) { on_control(socket); });
+            if (!source)
+                return base::Failure(source.error());
+            control.push_back(std::move(*source));
+        }
+        auto bus = bus::Server::create(
+            loop_, manager_, {MPTD_VERSION, directory_}, log_notices,
+            [this](const std::string &file, service::Peers::Done done) { create(file, std::move(done)); },
+            [this] { on_started(); });
+        if (!bus)
+            return base::Failure(bus.error());
+        bus_ = bus->get();
+        manager_.set_observer(bus_);
         if (auto ran = loop_.run(); !ran)
             return ran;
         sys::notify("STOPPING=1");
@@ -156,6 +189,22 @@ public:
     }
 
 private:
+    // All that others may look for is there.
+    void on_started()
+    {
+        print(start_information(manager_) + "mptd: ready\n");
+        sys::notify("READY=1");
+    }
+
+    void on_reload()
+    {
+        service::Notices notices;
+        const auto reloaded = manager_.reload("", notices);
+        log_notices(notices);
+        if (!reloaded)
+            sys::log(sys::Priority::kError, "the configuration has errors: see above");
+    }
+
     void on_network()
     {
         const auto changed = monitor_.drain();
@@ -175,14 +224,52 @@ private:
         service::Notices notices;
         const auto taken = plane_.take_events([&](const std::string &connection, const plane::PathEvent &event) {
             manager_.on_path_status(connection, event.path, event.change, notices);
+            peers_.on_path_status(sys::now(), connection, event.path, event.change, notices);
         });
         log_notices(notices);
-        if (taken && *taken > 0)
+        set_peers_timer();
+        if (taken && *taken > 0) {
             sys::log(sys::Priority::kWarning, fmt::format("{} more paths changed their status", *taken));
+            bus_->refresh();
+        }
         if (!taken) {
             failure_ = taken.error();
             loop_.exit();
         }
+    }
+
+    void on_control(plane::ControlSocket &socket)
+    {
+        service::Notices notices;
+        socket.receive([&](const base::Endpoint &peer, const base::Address &local, base::ConstOctets datagram) {
+            peers_.on_datagram(sys::now(), peer, local, datagram, notices);
+        });
+        log_notices(notices);
+        set_peers_timer();
+    }
+
+    void on_peers_deadline()
+    {
+        service::Notices notices;
+        peers_.on_deadline(sys::now(), notices);
+        log_notices(notices);
+        set_peers_timer();
+    }
+
+    void create(const std::string &file, service::Peers::Done done)
+    {
+        service::Notices notices;
+        peers_.create(sys::now(), file, std::move(done), notices);
+        log_notices(notices);
+        set_peers_timer();
+    }
+
+    void set_peers_timer()
+    {
+        if (const auto deadline = peers_.deadline())
+            peers_timer_->set(*deadline);
+        else
+            peers_timer_->unset();
     }
 
     void on_timer()
@@ -202,7 +289,12 @@ private:
     net::Monitor &monitor_;
     plane::Plane &plane_;
     service::Manager &manager_;
+    service::Peers &peers_;
+    UdpControlPort &control_port_;
+    const std::string directory_;
+    bus::Server *bus_ = nullptr;
     sys::Timer *timer_ = nullptr;
+    sys::Timer *peers_timer_ = nullptr;
     DropReport drops_;
     std::optional<base::Error> failure_;
 };
@@ -215,7 +307,7 @@ base::Result<void> run(const std::string &directory)
         return base::Failure(loop.error());
     sigset_t signals;
     sigemptyset(&signals);
-    for (const int signal : {SIGTERM, SIGINT, SIGUSR1})
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
         sigaddset(&signals, signal);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
@@ -225,6 +317,9 @@ base::Result<void> run(const std::string &directory)
     log_notices(notices);
     if (!interface)
         return base::Failure(interface.error());
+    auto control_port = UdpControlPort::open(interface->cmdport_local);
+    if (!control_port)
+        return base::Failure(control_port.error());
     auto requests = net::RouteSocket::open();
     auto monitor = net::Monitor::open();
     auto plane = plane::Plane::start(interface->workers);
@@ -244,7 +339,8 @@ base::Result<void> run(const std::string &directory)
     log_notices(notices);
     if (!started)
         return started;
-    return Daemon(*loop, *monitor, **plane, manager).run();
+    service::Peers peers(manager, files, network, *control_port, random_number);
+    return Daemon(*loop, *monitor, **plane, manager, peers, *control_port, directory).run();
 }
 
 } // namespace

@@ -70,9 +70,6 @@ public:
     // Writes what was changed at run time to the files of all connections (file empty) or one (guide 4.6); returns the
     // files written. kConflict if a file was changed since it was read: nothing of it is overwritten.
     base::Result<std::vector<std::string>> save(const std::string &file);
-    // kNotSupported until control messages are there (guide 4.7).
-    base::Result<void> create(const std::string &file) const;
-
     // Guide 4.1 and 4.2.
     base::Result<void> add_address(const std::string &interface, const base::Prefix &address);
     base::Result<void> remove_address(const std::string &interface, const base::Prefix &address);

@@ -397,13 +397,6 @@ base::Result<void> Manager::complete(const config::ConnectionConfig &filed, cons
     return {};
 }
 
-base::Result<void> Manager::create(const std::string &file) const
-{
-    if (auto named = check_file_name(file); !named)
-        return named;
-    return base::fail(base::ErrorCode::kNotSupported, "creating a connection on the peer is not available yet");
-}
-
 // ---- interfaces
 
 base::Result<void> Manager::add_address(const std::string &interface, const base::Prefix &address)

@@ -171,8 +171,10 @@ std::optional<base::Instant> Peers::deadline() const
         if (telling.exchange)
             consider(telling.exchange->handshake.deadline());
     }
-    for (const auto &[file, creating] : creating_)
+    for (const auto &[file, creating] : creating_) {
         consider(creating.exchange.handshake.deadline());
+        consider(creating.deadline);
+    }
     return next;
 }
 
@@ -199,7 +201,7 @@ void Peers::on_deadline(base::Instant now, Notices &notices)
         Exchange &exchange = at->second.exchange;
         if (is_due(exchange.handshake.deadline()))
             send(exchange.way, exchange.handshake.on_deadline(now), notices);
-        if (!exchange.handshake.is_over()) {
+        if (!exchange.handshake.is_over() && at->second.deadline > now) {
             ++at;
             continue;
         }
@@ -449,7 +451,8 @@ void Peers::create(base::Instant now, const std::string &file, Done done, Notice
                              .emplace(file, Creating{{core::HandshakeInitiator(now, std::move(request)), way},
                                                      std::move(*own),
                                                      filed,
-                                                     std::move(done)})
+                                                     std::move(done),
+                                                     now + manager_.interface().cmd_timeout})
                              .first->second;
     send(way, creating.exchange.handshake.on_deadline(now), notices);
 }

@@ -67,6 +67,7 @@ private:
         config::ConnectionConfig own;
         config::ConnectionConfig filed; // what its file says
         Done done;
+        base::Instant deadline; // of cmd_timeout
     };
 
     void send(const Way &way, base::ConstOctets datagram, Notices &notices);
@@ -87,6 +88,7 @@ private:
     Reply do_task(base::Instant now, const core::HandshakeTask &task, Notices &notices);
     Reply set_path(const core::HandshakeTask &task, Notices &notices);
     Reply accept(base::Instant now, const core::HandshakeTask &task, Notices &notices);
+    // The exchange is over, or has taken too long.
     void created(Creating creating, Notices &notices);
     config::ConnectionConfig in_use(config::ConnectionConfig config) const;
     base::Result<config::ConnectionConfig> load_template(Notices &notices) const;

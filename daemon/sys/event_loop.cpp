@@ -11,22 +11,34 @@
 
 namespace mpt::sys {
 
+namespace {
+
+constexpr std::uint64_t kAccuracy = 1; // microseconds; the default of 250 ms serves batteries, not packets
+
+} // namespace
+
 struct EventSource::State {
     sd_event_source *source = nullptr;
+    sd_event_source *timer = nullptr; // of prepare
+    std::function<Wait()> prepare;
     std::function<void(std::uint32_t)> callback;
     std::string *failed = nullptr; // where the loop keeps what a callback threw
 
     State() = default;
     State(const State &) = delete;
     State &operator=(const State &) = delete;
-    ~State() { sd_event_source_disable_unref(source); }
+    ~State()
+    {
+        sd_event_source_disable_unref(timer);
+        sd_event_source_disable_unref(source);
+    }
 
     // Nothing may be thrown through sd-event: what is, ends the loop.
-    int call(std::uint32_t events) noexcept
+    template <typename Work> int guarded(Work work) noexcept
     {
         sd_event *event = sd_event_source_get_event(source);
         try {
-            callback(events);
+            work();
         } catch (const std::exception &thrown) {
             *failed = thrown.what();
             sd_event_exit(event, 1);
@@ -34,9 +46,33 @@ struct EventSource::State {
         return 0;
     }
 
+    int call(std::uint32_t events) noexcept
+    {
+        return guarded([&] { callback(events); });
+    }
+
+    void follow(const Wait &wait) noexcept
+    {
+        sd_event_source_set_io_events(source, wait.events);
+        if (wait.deadline)
+            sd_event_source_set_time(timer, microseconds(*wait.deadline));
+        sd_event_source_set_enabled(timer, wait.deadline ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+    }
+
+    static std::uint64_t microseconds(base::Instant deadline) noexcept
+    {
+        const auto count = std::chrono::ceil<std::chrono::microseconds>(deadline.time_since_epoch()).count();
+        return static_cast<std::uint64_t>(count > 0 ? count : 0);
+    }
+
     static int on_io(sd_event_source *, int, std::uint32_t events, void *state)
     {
         return static_cast<State *>(state)->call(events);
+    }
+    static int on_prepare(sd_event_source *, void *state)
+    {
+        auto *self = static_cast<State *>(state);
+        return self->guarded([&] { self->follow(self->prepare()); });
     }
     static int on_signal(sd_event_source *, const signalfd_siginfo *, void *state)
     {
@@ -60,13 +96,14 @@ void EventSource::enable() noexcept
 
 void EventSource::disable() noexcept
 {
+    if (state_->timer != nullptr)
+        sd_event_source_set_enabled(state_->timer, SD_EVENT_OFF);
     sd_event_source_set_enabled(state_->source, SD_EVENT_OFF);
 }
 
 void Timer::set(base::Instant deadline) noexcept
 {
-    const auto microseconds = std::chrono::ceil<std::chrono::microseconds>(deadline.time_since_epoch()).count();
-    sd_event_source_set_time(state_->source, static_cast<std::uint64_t>(microseconds > 0 ? microseconds : 0));
+    sd_event_source_set_time(state_->source, State::microseconds(deadline));
     sd_event_source_set_enabled(state_->source, SD_EVENT_ONESHOT);
 }
 
@@ -104,6 +141,24 @@ base::Result<EventSource> EventLoop::watch(int fd, std::uint32_t events, std::fu
     return EventSource(std::move(state));
 }
 
+base::Result<EventSource> EventLoop::watch(int fd, std::function<Wait()> prepare, std::function<void()> callback)
+{
+    auto source = watch(fd, 0, [callback = std::move(callback)](std::uint32_t) { callback(); });
+    if (!source)
+        return source;
+    EventSource::State *state = source->state_.get();
+    state->prepare = std::move(prepare);
+    int error =
+        sd_event_add_time(event_, &state->timer, CLOCK_MONOTONIC, 0, kAccuracy, &EventSource::State::on_time, state);
+    if (error >= 0)
+        error = sd_event_source_set_enabled(state->timer, SD_EVENT_OFF);
+    if (error >= 0)
+        error = sd_event_source_set_prepare(state->source, &EventSource::State::on_prepare);
+    if (error < 0)
+        return system_failure(-error, "watching a file descriptor");
+    return source;
+}
+
 base::Result<EventSource> EventLoop::watch_signal(int signal, std::function<void()> callback)
 {
     sigset_t set;
@@ -124,9 +179,8 @@ base::Result<Timer> EventLoop::make_timer(std::function<void()> callback)
     auto state = std::make_unique<EventSource::State>();
     state->callback = [callback = std::move(callback)](std::uint32_t) { callback(); };
     state->failed = &failed_->what;
-    // An accuracy of 1 microsecond: the default of 250 ms serves batteries, not packets.
-    int error =
-        sd_event_add_time(event_, &state->source, CLOCK_MONOTONIC, 0, 1, &EventSource::State::on_time, state.get());
+    int error = sd_event_add_time(event_, &state->source, CLOCK_MONOTONIC, 0, kAccuracy, &EventSource::State::on_time,
+                                  state.get());
     if (error >= 0)
         error = sd_event_source_set_enabled(state->source, SD_EVENT_OFF);
     if (error < 0)

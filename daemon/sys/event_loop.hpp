@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 struct sd_event;
@@ -44,6 +45,12 @@ public:
     void unset() noexcept { disable(); }
 };
 
+// What a library waits for that wants to be called when it has come.
+struct Wait {
+    std::uint32_t events = 0;              // of epoll
+    std::optional<base::Instant> deadline; // may have passed
+};
+
 // One sd-event loop, for one thread. What a callback throws ends the loop, and run() tells it.
 class EventLoop {
 public:
@@ -55,6 +62,8 @@ public:
 
     // Calls back while any of the epoll `events` is there (level-triggered). The descriptor stays the caller's.
     base::Result<EventSource> watch(int fd, std::uint32_t events, std::function<void(std::uint32_t)> callback);
+    // For a library that wants to say what it waits for: it is asked before each wait of the loop.
+    base::Result<EventSource> watch(int fd, std::function<Wait()> prepare, std::function<void()> callback);
     // Calls back when the signal arrives; the signal is blocked for this thread and those that it starts.
     base::Result<EventSource> watch_signal(int signal, std::function<void()> callback);
     base::Result<Timer> make_timer(std::function<void()> callback);

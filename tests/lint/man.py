@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Usage: man.py
 
-Checks the manual pages: they build, mandoc is content, and they say of keys, counters and the sample configuration what the code
-and conf/ say. Prints each finding with its place; the exit status is 1 if there is one."""
+Checks the manual pages: they build, mandoc is content, and they say of keys, counters, the sample configuration and the D-Bus
+interfaces what the code, conf/, dbus/ and polkit/ say. Prints each finding with its place; the exit status is 1 if there is one."""
 
 import pathlib
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'daemon/config'
@@ -26,6 +27,9 @@ TABLES = {
 }
 # The page whose examples have a file of conf/, without its comments.
 SAMPLES = {'interface.conf': 'mpt-interface.conf.5', 'to-host-*.conf': 'mpt-connection.conf.5'}
+# The headings under which the page of the D-Bus interfaces describes them.
+API_PAGE = 'org.mptd1.5'
+API = {'Manager': '# THE MANAGER', 'Tunnel': '# TUNNELS', 'Connection': '# CONNECTIONS', 'Path': '# PATHS'}
 
 
 def source(page):
@@ -86,11 +90,17 @@ def keys_of_code():
         yield table, keys
 
 
-def keys_of_page(page, heading):
+def section_of(page, heading):
+    """The text under a heading; None if there is no such heading."""
     section = re.search(rf'^{re.escape(heading)}\n(.*?)(?=^# |\Z)', source(page), re.M | re.S)
+    return section and section[1]
+
+
+def keys_of_page(page, heading):
+    section = section_of(page, heading)
     if section is None:
         return None
-    terms = re.findall(r'^(\*\w+\* = .*)$', section[1], re.M)
+    terms = re.findall(r'^(\*\w+\* = .*)$', section, re.M)
     return [key for term in terms for key in re.findall(r'\*(\w+)\* = ', term)]
 
 
@@ -136,6 +146,60 @@ def check_statistics():
         yield f'man/mptd.8.scd: STATISTICS describes {name}, which is not printed'
 
 
+def synopsis(interface):
+    """An <interface> as systemd's pages write them."""
+    yield f'  interface {interface.get("name")} {{'
+    for kind in ('method', 'signal', 'property'):
+        members = interface.findall(kind)
+        if members:
+            yield f'    {"properties" if kind == "property" else kind + "s"}:'
+        for member in members:
+            for annotation in member.findall('annotation'):
+                if 'Property' in annotation.get('name'):
+                    yield f'      @{annotation.get("name")}("{annotation.get("value")}")'
+            if kind == 'property':
+                yield f'      readonly {member.get("type")} {member.get("name")} = ...;'
+                continue
+            begin = f'      {member.get("name")}('
+            width = {'in': 'in  ', 'out': 'out ', None: ''}
+            arguments = [f'{width[each.get("direction")]}{each.get("type")} {each.get("name")}' for each in member.findall('arg')]
+            yield begin + (',\n' + ' ' * len(begin)).join(arguments) + ');'
+    yield '  };'
+
+
+def check_api():
+    """Every interface stands there as dbus/ has it, each member is described once, and nothing else is."""
+    written = {xml.etree.ElementTree.parse(path).find('interface') for path in (ROOT / 'dbus').glob('*.xml')}
+    short = {interface.get('name').rpartition('.')[2]: interface for interface in written}
+    for name in sorted(short.keys() ^ API.keys()):
+        yield f'man/{API_PAGE}.scd: the interface {name} is not in both, the page (see API in tests/lint/man.py) and dbus/'
+    for name in sorted(short.keys() & API.keys()):
+        section = section_of(API_PAGE, API[name]) or ''
+        expected = '\n'.join(synopsis(short[name]))
+        if expected not in section:
+            yield f'man/{API_PAGE}.scd: {API[name]}: the interface is not there in these words:\n{expected}'
+        members = [member.get('name') + ('()' if member.tag == 'method' else '')
+                   for member in short[name] if member.tag in ('method', 'signal', 'property')]
+        terms = re.findall(r'^(\*\w+\*(?:\(\))?(?:, \*\w+\*(?:\(\))?)*)$', section, re.M)
+        described = [f'{term}{call}' for line in terms for term, call in re.findall(r'\*(\w+)\*((?:\(\))?)', line)]
+        for member in members:
+            if described.count(member) != 1:
+                yield f'man/{API_PAGE}.scd: {API[name]}: {member} is described {described.count(member)} times'
+        for member in described:
+            if member not in members:
+                yield f'man/{API_PAGE}.scd: {API[name]}: dbus/ has no {member}'
+
+
+def check_api_names():
+    """Errors and polkit's actions."""
+    for heading, place, pattern in (('# ERRORS', 'daemon/bus/errors.cpp', r'"org\.mptd1\.Error\.(\w+)"'),
+                                    ('# AUTHORISATION', 'polkit/org.mptd1.policy', r'<action id="org\.mptd1\.(\w+)"')):
+        known = set(re.findall(pattern, (ROOT / place).read_text()))
+        documented = set(re.findall(r'^\*(?:org\.mptd1\.)?(\w+)\*$', section_of(API_PAGE, heading) or '', re.M))
+        for name in sorted(known ^ documented):
+            yield f'man/{API_PAGE}.scd: {heading}: {name} is not in both, the page and {place}'
+
+
 def settings(text):
     """A configuration without comments and empty lines."""
     lines = (re.sub(r'(^|\s)[;#].*', '', line).strip() for line in text.splitlines())
@@ -154,7 +218,7 @@ def check_references(pages):
     """Of our own pages only those that exist are referred to, by pages, units and samples."""
     for folder in ('man', 'units', 'conf'):
         for file in sorted(path for path in (ROOT / folder).rglob('*') if path.is_file()):
-            for name, section in re.findall(r'\b(mpt[\w.-]*)\*?\((\d)\)', file.read_text()):
+            for name, section in re.findall(r'\b((?:org\.)?mpt[\w.-]*)\*?\((\d)\)', file.read_text()):
                 if f'{name}.{section}' not in pages:
                     yield f'{file.relative_to(ROOT)}: there is no page {name}({section})'
 
@@ -162,7 +226,7 @@ def check_references(pages):
 def main():
     pages = sorted(path.stem for path in (ROOT / 'man').glob('*.scd'))
     findings = [f'man/{page}.scd: {line}' for page in pages for line in lint(page)]
-    for check in (check_keys(), check_statistics(), check_examples(), check_references(pages)):
+    for check in (check_keys(), check_statistics(), check_examples(), check_api(), check_api_names(), check_references(pages)):
         findings += check
     for finding in findings:
         print(finding)

@@ -57,6 +57,58 @@ TEST(EventLoop, TimersGoOffInTheOrderOfTheirDeadlinesAndOnce)
     EXPECT_GE(now() - start, 30ms);
 }
 
+TEST(EventLoop, AsksWhatToWaitForBeforeEachWait)
+{
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    ASSERT_EQ(write(ends[1], "x", 1), 1); // and nobody reads
+    EventLoop loop = EventLoop::create().value();
+    Wait wait;
+    int calls = 0;
+    // Nothing is wanted: neither the octet nor a deadline calls back.
+    Timer first = loop.make_timer([&] {
+                          EXPECT_EQ(calls, 0);
+                          wait.events = EPOLLIN;
+                      })
+                      .value();
+    const EventSource source = loop.watch(
+                                       ends[0], [&] { return wait; },
+                                       [&] {
+                                           switch (++calls) {
+                                           case 1: // the octet; then a deadline of the past
+                                               wait = {0, now() - 1s};
+                                               break;
+                                           case 2:
+                                               wait = {0, now() + 20ms};
+                                               break;
+                                           default:
+                                               EXPECT_GE(now(), *wait.deadline);
+                                               loop.exit();
+                                           }
+                                       })
+                                   .value();
+    first.set(now() + 10ms);
+    EXPECT_TRUE(loop.run());
+    EXPECT_EQ(calls, 3);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(EventLoop, EndsWithWhatWasThrownInsteadOfSayingWhatToWaitFor)
+{
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    EventLoop loop = EventLoop::create().value();
+    const EventSource source = loop.watch(
+                                       ends[0], []() -> Wait { throw std::runtime_error("no idea"); }, [] {})
+                                   .value();
+    const auto ran = loop.run();
+    ASSERT_FALSE(ran);
+    EXPECT_EQ(ran.error().text, "no idea");
+    close(ends[0]);
+    close(ends[1]);
+}
+
 TEST(EventLoop, ReceivesASignalThatCameBeforeItRan)
 {
     EventLoop loop = EventLoop::create().value();

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/bus/path_object.hpp"
+
+#include "daemon/bus/paths.hpp"
+#include "daemon/bus/text.hpp"
+#include "daemon/sys/clock.hpp"
+
+#include <chrono>
+
+namespace mpt::bus {
+
+namespace {
+
+std::uint64_t microseconds(base::Duration duration)
+{
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+}
+
+std::string text_of(const base::Address &address)
+{
+    return address.is_unspecified() ? std::string() : address.to_string();
+}
+
+} // namespace
+
+PathObject::PathObject(const Context &context, const service::ConnectionRecord &connection, std::size_t number)
+    : AdaptorInterfaces(context.connection, path_of(connection.config.name, number)), context_(context),
+      connection_(connection), number_(number), snapshot_(*this, kProperties)
+{
+    registerAdaptor();
+}
+
+PathObject::~PathObject()
+{
+    context_.gate.object_gone(getObjectPath());
+    unregisterAdaptor();
+}
+
+void PathObject::changed()
+{
+    if (const auto names = snapshot_.changes(); !names.empty())
+        getObject().emitPropertiesChangedSignal(INTERFACE_NAME, names);
+}
+
+void PathObject::status_changed(const core::StatusChange &change)
+{
+    changed();
+    emitStatusChanged(std::string(service::name_of(change.from)), std::string(service::name_of(change.to)),
+                      std::string(service::name_of(change.reason)), StatusSince());
+}
+
+Question PathObject::question(const char *message) const
+{
+    return {Action::kControl, message, {{"connection", connection_.config.name}, {"path", std::to_string(number_)}}};
+}
+
+void PathObject::set_up(sdbus::Result<> &&result, bool up, bool force)
+{
+    answer(context_, getObject(),
+           question(up ? "Authentication is required to set path $(path) of connection $(connection) up."
+                       : "Authentication is required to set path $(path) of connection $(connection) down."),
+           std::move(result),
+           [connection = connection_.config.name, number = number_, up, force](service::Manager &manager,
+                                                                               service::Notices &) {
+               return manager.set_path(connection, number, up, force);
+           });
+}
+
+void PathObject::Up(sdbus::Result<> &&result)
+{
+    set_up(std::move(result), true, false);
+}
+
+void PathObject::Down(sdbus::Result<> &&result, bool force)
+{
+    set_up(std::move(result), false, force);
+}
+
+void PathObject::SetWeight(sdbus::Result<> &&result, std::uint16_t weight)
+{
+    Question asked = question("Authentication is required to give path $(path) of connection $(connection) the weight "
+                              "$(weight).");
+    asked.details["weight"] = std::to_string(weight);
+    answer(context_, getObject(), std::move(asked), std::move(result),
+           [connection = connection_.config.name, number = number_, weight](service::Manager &manager,
+                                                                            service::Notices &) {
+               return manager.set_weight(connection, number, weight);
+           });
+}
+
+sdbus::ObjectPath PathObject::Connection()
+{
+    return connection_path(connection_.config.name);
+}
+
+std::string PathObject::Interface()
+{
+    return config().interface_name;
+}
+
+std::uint8_t PathObject::IpVersion()
+{
+    return static_cast<std::uint8_t>(config().ip_ver);
+}
+
+std::string PathObject::LocalAddress()
+{
+    return text_of(record().parameters.local.address);
+}
+
+std::string PathObject::PublicAddress()
+{
+    return text_of(config().public_ipaddr);
+}
+
+std::string PathObject::GatewayAddress()
+{
+    return text_of(config().gateway_ipaddr);
+}
+
+std::string PathObject::RemoteAddress()
+{
+    return text_of(record().parameters.remote.address);
+}
+
+std::uint16_t PathObject::WeightOut()
+{
+    return config().weight_out;
+}
+
+std::uint16_t PathObject::WeightIn()
+{
+    return config().weight_in;
+}
+
+std::uint64_t PathObject::KeepaliveTime()
+{
+    return microseconds(config().keepalive);
+}
+
+std::uint64_t PathObject::DeadTime()
+{
+    return microseconds(config().dead);
+}
+
+bool PathObject::CommandDefault()
+{
+    return config().cmd_default;
+}
+
+std::uint8_t PathObject::Status()
+{
+    return static_cast<std::uint8_t>(state().status);
+}
+
+std::string PathObject::StatusName()
+{
+    return std::string(service::name_of(state().status));
+}
+
+std::string PathObject::StatusReason()
+{
+    return std::string(service::name_of(state().reason));
+}
+
+std::uint64_t PathObject::StatusSince()
+{
+    if (const base::Instant since = state().since; since != since_) {
+        since_ = since;
+        const auto then = std::chrono::system_clock::now().time_since_epoch() - (sys::now() - since);
+        since_realtime_ = microseconds(then);
+    }
+    return since_realtime_;
+}
+
+std::uint64_t PathObject::StatusSinceMonotonic()
+{
+    return microseconds(state().since.time_since_epoch());
+}
+
+bool PathObject::HeldBack()
+{
+    return state().held_back;
+}
+
+std::string PathObject::WaitsFor()
+{
+    return printable(record().waits_for);
+}
+
+} // namespace mpt::bus
