@@ -61,6 +61,7 @@ Connection read_connection(const std::string &object, const Reader &reader)
     reader.read("File", connection.file);
     reader.read("FilePresent", connection.file_present);
     reader.read("Unsaved", connection.unsaved);
+    reader.read("CreatedBy", connection.created_by);
     connection.tunnel = reader.object_path("Tunnel");
     reader.read("Permission", connection.permission);
     reader.read("IpVersion", connection.ip_version);

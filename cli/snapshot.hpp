@@ -53,6 +53,7 @@ struct Connection {
     std::string name;
     std::string file;
     bool file_present = true;
+    std::string created_by; // the peer that did; empty if it has a file
     bool unsaved = false;
     std::string tunnel; // its name
     std::uint8_t permission = 0;

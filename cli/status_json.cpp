@@ -74,6 +74,7 @@ private:
     {
         json_.begin_object().member("name", connection.name).member("file", connection.file);
         json_.member("file_present", connection.file_present).member("unsaved", connection.unsaved);
+        json_.member("created_by", connection.created_by);
         json_.member("tunnel", connection.tunnel).member("permission", connection.permission);
         json_.member("ip_version", connection.ip_version);
         json_.member("local_address", connection.local_address).member("remote_address", connection.remote_address);

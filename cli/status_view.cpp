@@ -108,7 +108,9 @@ private:
         note(fmt::format("{} to {} on {}, {}", connection.local_address, connection.remote_address, connection.tunnel,
                          connection.file),
              2, Style::kDim);
-        if (!connection.file_present)
+        if (!connection.created_by.empty())
+            note(fmt::format("created by {}; mpt save keeps it", connection.created_by), 2, Style::kWarning);
+        else if (!connection.file_present)
             note("its file is gone; mpt delete ends it, mpt save writes the file anew", 2, Style::kWarning);
         else if (connection.unsaved)
             note("changed since it was read from its file; mpt save writes the changes", 2, Style::kWarning);

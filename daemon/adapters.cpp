@@ -175,12 +175,9 @@ std::optional<base::Address> KernelNetwork::first_address(const std::string &int
     return std::nullopt;
 }
 
-base::Result<void> WorkerPlane::commit()
+void WorkerPlane::settle()
 {
-    auto committed = plane_.commit();
-    if (committed)
-        plane_.settle(kSettling);
-    return committed;
+    plane_.settle(kSettling);
 }
 
 service::PathState WorkerPlane::path_state(const std::string &connection, std::size_t path)

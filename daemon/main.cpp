@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace mpt {
@@ -38,7 +39,8 @@ constexpr const char *kUsage = R"(usage: mptd [--config DIR]
   --version     print the version
   --help        print this
 
-Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again. SIGUSR1 prints statistics to standard output.
+Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again; SIGUSR1
+prints statistics to standard output.
 Exit status: 0 ended by a signal, 64 wrong usage, 69 a port or interface name
 is in use, 71 another system error, 77 a privilege is missing (or the right to
 read interface.conf), 78 a broken interface.conf.
@@ -46,6 +48,8 @@ read interface.conf), 78 a broken interface.conf.
 
 // How often drops are logged, together, and paths that wait are tried again.
 constexpr base::Duration kHousekeeping = std::chrono::seconds(10);
+// How long the start waits for a bus that does not answer.
+constexpr base::Duration kBusPatience = std::chrono::seconds(5);
 
 int exit_status(base::ErrorCode code)
 {
@@ -152,7 +156,7 @@ public:
         auto terminate = loop_.watch_signal(SIGTERM, [this] { loop_.exit(); });
         auto interrupt = loop_.watch_signal(SIGINT, [this] { loop_.exit(); });
         auto reload = loop_.watch_signal(SIGHUP, [this] { on_reload(); });
-        auto report = loop_.watch_signal(SIGUSR1, [this] { print(statistics(plane_)); });
+        auto report = loop_.watch_signal(SIGUSR1, [this] { print(statistics(plane_, peers_)); });
         auto network = loop_.watch(monitor_.fd(), EPOLLIN, [this](std::uint32_t) { on_network(); });
         auto events = loop_.watch(plane_.events_fd(), EPOLLIN, [this](std::uint32_t) { on_events(); });
         auto timer = loop_.make_timer([this] { on_timer(); });
@@ -174,6 +178,10 @@ public:
                 return base::Failure(source.error());
             control.push_back(std::move(*source));
         }
+        auto patience = loop_.make_timer([this] { on_started(); });
+        if (!patience)
+            return base::Failure(patience.error());
+        patience->set(sys::now() + kBusPatience);
         auto bus = bus::Server::create(
             loop_, manager_, {MPTD_VERSION, directory_}, log_notices,
             [this](const std::string &file, service::Peers::Done done) { create(file, std::move(done)); },
@@ -192,6 +200,8 @@ private:
     // All that others may look for is there.
     void on_started()
     {
+        if (std::exchange(started_, true))
+            return;
         print(start_information(manager_) + "mptd: ready\n");
         sys::notify("READY=1");
     }
@@ -224,7 +234,7 @@ private:
         service::Notices notices;
         const auto taken = plane_.take_events([&](const std::string &connection, const plane::PathEvent &event) {
             manager_.on_path_status(connection, event.path, event.change, notices);
-            peers_.on_path_status(sys::now(), connection, event.path, event.change, notices);
+            peers_.on_path_status(sys::now(), connection, event.path, event.change);
         });
         log_notices(notices);
         set_peers_timer();
@@ -258,9 +268,7 @@ private:
 
     void create(const std::string &file, service::Peers::Done done)
     {
-        service::Notices notices;
-        peers_.create(sys::now(), file, std::move(done), notices);
-        log_notices(notices);
+        peers_.create(sys::now(), file, std::move(done));
         set_peers_timer();
     }
 
@@ -293,6 +301,7 @@ private:
     UdpControlPort &control_port_;
     const std::string directory_;
     bus::Server *bus_ = nullptr;
+    bool started_ = false; // it was said
     sys::Timer *timer_ = nullptr;
     sys::Timer *peers_timer_ = nullptr;
     DropReport drops_;

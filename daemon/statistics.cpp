@@ -12,15 +12,18 @@ namespace mpt {
 
 namespace {
 
-// Adds drop_REASON of all reasons that have occurred.
+// Adds drop_REASON if it has occurred.
+void add_drop(service::Counters &to, std::string_view reason, std::uint64_t count)
+{
+    std::string name = fmt::format("drop_{}", reason);
+    std::replace(name.begin(), name.end(), ' ', '_');
+    if (count > 0)
+        to.push_back({std::move(name), count});
+}
+
 void add_drops(service::Counters &to, const plane::DropCounters &counters)
 {
-    counters.visit([&](std::string_view reason, std::uint64_t count) {
-        std::string name = fmt::format("drop_{}", reason);
-        std::replace(name.begin(), name.end(), ' ', '_');
-        if (count > 0)
-            to.push_back({std::move(name), count});
-    });
+    counters.visit([&](std::string_view reason, std::uint64_t count) { add_drop(to, reason, count); });
 }
 
 std::uint64_t microseconds(base::Instant instant)
@@ -146,7 +149,7 @@ std::string connection_lines(const plane::ConnectionEntry &entry)
 
 } // namespace
 
-std::string statistics(const plane::Plane &plane)
+std::string statistics(const plane::Plane &plane, const service::Peers &peers)
 {
     std::string text;
     plane.visit_tunnels([&](const plane::Tunnel &tunnel) {
@@ -156,7 +159,10 @@ std::string statistics(const plane::Plane &plane)
     plane.visit_sockets([&](const std::string &name, const plane::UdpSocket &socket) {
         text += fmt::format("statistics socket={}{}\n", name, drops(socket.drops));
     });
-    return text + "statistics end\n";
+    service::Counters control;
+    for (std::size_t i = 0; i < peers.drops().size(); ++i)
+        add_drop(control, proto::to_string(static_cast<proto::ControlDrop>(i)), peers.drops()[i]);
+    return text + fmt::format("statistics control{}\nstatistics end\n", to_text(control));
 }
 
 std::vector<std::string> DropReport::update(const plane::Plane &plane)

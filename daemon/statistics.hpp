@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/plane/plane.hpp"
+#include "daemon/service/peers.hpp"
 #include "daemon/service/records.hpp"
 
 #include <cstdint>
@@ -15,9 +16,9 @@ namespace mpt {
 service::ConnectionStatistics statistics_of(const plane::ConnectionEntry &entry);
 service::Counters statistics_of(const plane::Tunnel &tunnel);
 
-// All counters, one line for each tunnel, connection, path and socket, as "statistics tunnel=tun0 key=value ...", and
-// "statistics end".
-std::string statistics(const plane::Plane &plane);
+// All counters, one line for each tunnel, connection, path and socket, as "statistics tunnel=tun0 key=value ...", one
+// for the control port, and "statistics end".
+std::string statistics(const plane::Plane &plane, const service::Peers &peers);
 
 // Tells what was dropped since it was asked last.
 class DropReport {

@@ -162,6 +162,11 @@ bool ConnectionObject::Unsaved()
     return record_.is_unsaved();
 }
 
+std::string ConnectionObject::CreatedBy()
+{
+    return record_.created_by;
+}
+
 sdbus::ObjectPath ConnectionObject::Tunnel()
 {
     return tunnel_path(record_.tunnel);

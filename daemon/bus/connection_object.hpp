@@ -41,6 +41,7 @@ private:
     std::string File() override;
     bool FilePresent() override;
     bool Unsaved() override;
+    std::string CreatedBy() override;
     sdbus::ObjectPath Tunnel() override;
     std::uint8_t Permission() override;
     std::uint8_t IpVersion() override;
@@ -70,6 +71,7 @@ private:
     // Those that can change.
     static constexpr auto kProperties = std::tuple{Property{"FilePresent", &ConnectionObject::FilePresent},
                                                    Property{"Unsaved", &ConnectionObject::Unsaved},
+                                                   Property{"CreatedBy", &ConnectionObject::CreatedBy},
                                                    Property{"Tunnel", &ConnectionObject::Tunnel},
                                                    Property{"Permission", &ConnectionObject::Permission},
                                                    Property{"IpVersion", &ConnectionObject::IpVersion},

@@ -88,13 +88,14 @@ public:
 
     void run() noexcept override
     {
+        const auto file = file_();
+        if (!file)
+            return refuse(error_of(file.error()));
+        const std::uint64_t call = context_.deferred.keep(object_, std::move(result_));
         try {
-            const auto file = file_();
-            if (!file)
-                refuse(error_of(file.error()));
-            else
-                context_.create(*file, context_.deferred.keep(object_, std::move(result_)));
-        } catch (const std::exception &) { // the bus is gone, and so is the caller
+            context_.create(*file, call);
+        } catch (const std::exception &thrown) {
+            context_.deferred.answer(call, base::fail(base::ErrorCode::kSystem, thrown.what()));
         }
     }
 

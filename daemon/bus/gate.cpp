@@ -20,8 +20,9 @@ constexpr const char *kAuthority = "org.freedesktop.PolicyKit1.Authority";
 constexpr std::chrono::microseconds kInteractivePatience = std::chrono::minutes(5);
 constexpr std::chrono::microseconds kDriverPatience = std::chrono::seconds(25);
 
-// Calls that wait: of everybody, and of one connection to the bus or one user (who may have many).
-constexpr std::size_t kMaxPending = 512;
+// Calls that wait for polkit: of everybody, and of one connection to the bus or one user (who may have many). Until the
+// bus has told the user, only the connection counts: what one user asks may not be in the way of root.
+constexpr std::ptrdiff_t kMaxPending = 512;
 constexpr std::ptrdiff_t kMaxPendingOfCaller = 16;
 
 constexpr std::uint32_t kAllowUserInteraction = 1; // CheckAuthorizationFlags of polkit
@@ -46,7 +47,7 @@ void Gate::submit(Caller caller, Question question, std::unique_ptr<Request> req
 {
     const auto of_caller = std::count_if(pending_.begin(), pending_.end(),
                                          [&](const auto &entry) { return entry.second.caller.name == caller.name; });
-    if (pending_.size() >= kMaxPending || of_caller >= kMaxPendingOfCaller)
+    if (of_caller >= kMaxPendingOfCaller)
         return request->refuse(limits_exceeded("too many calls wait for their authorization: try again later"));
     const Number number = ++last_number_;
     driver_->callMethodAsync("GetConnectionUnixUser")
@@ -69,9 +70,12 @@ void Gate::on_user(Number number, const sdbus::Error *error, std::uint32_t user)
         return take(number)->run();
     const auto of_user =
         std::count_if(pending_.begin(), pending_.end(), [&](const auto &entry) { return entry.second.user == user; });
-    if (of_user >= kMaxPendingOfCaller)
-        return take(number)->refuse(limits_exceeded(
-            fmt::format("too many calls of user {} wait for their authorization: try again later", user)));
+    const auto of_all = std::count_if(pending_.begin(), pending_.end(),
+                                      [](const auto &entry) { return entry.second.user.has_value(); });
+    if (of_user >= kMaxPendingOfCaller || of_all >= kMaxPending)
+        return take(number)->refuse(
+            limits_exceeded(fmt::format("too many calls{} wait for their authorization: try again later",
+                                        of_user >= kMaxPendingOfCaller ? fmt::format(" of user {}", user) : "")));
     found->second.user = user;
     try {
         ask_polkit(number, found->second);

@@ -27,6 +27,11 @@ Caller caller_of(const sdbus::IObject &object)
             sd_bus_message_get_allow_interactive_authorization(Inside::of(*message)) > 0};
 }
 
+sd_bus *bus_of(sdbus::IProxy &proxy)
+{
+    return sd_bus_message_get_bus(Inside::of(proxy.createMethodCall("org.freedesktop.DBus.Peer", "Ping")));
+}
+
 sdbus::ObjectPath encode(const std::string &prefix, const std::string &name)
 {
     char *path = nullptr;

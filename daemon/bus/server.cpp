@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/bus/server.hpp"
 
+#include "daemon/bus/backlog.hpp"
 #include "daemon/bus/paths.hpp"
 #include "daemon/bus/tree.hpp"
 #include "daemon/sys/clock.hpp"
@@ -10,6 +11,7 @@
 #include <exception>
 #include <fmt/format.h>
 #include <limits>
+#include <sys/epoll.h>
 #include <utility>
 
 namespace mpt::bus {
@@ -32,6 +34,7 @@ constexpr std::uint32_t kInQueue = 2;
 struct Server::Session {
     Session(std::unique_ptr<sdbus::IConnection> bus, Server &server)
         : connection(std::move(bus)), driver(sdbus::createProxy(*connection, kDriver, "/org/freedesktop/DBus")),
+          backlog(*driver),
           gate(*connection, server.manager_), context{*connection,
                                                       server.manager_,
                                                       gate,
@@ -48,6 +51,7 @@ struct Server::Session {
 
     std::unique_ptr<sdbus::IConnection> connection;
     std::unique_ptr<sdbus::IProxy> driver;
+    Backlog backlog;
     Gate gate;
     Deferred deferred;
     Context context;
@@ -143,6 +147,8 @@ sys::Wait Server::wait_for()
         const auto wanted = session_->connection->getEventLoopPollData();
         sys::Wait wait;
         wait.events = static_cast<std::uint32_t>(wanted.events); // poll and epoll have the same bits
+        if (session_->backlog.is_full())
+            wait.events &= ~static_cast<std::uint32_t>(EPOLLIN);
         if (wanted.timeout_usec != std::numeric_limits<std::uint64_t>::max())
             wait.deadline = base::Instant(std::chrono::microseconds(wanted.timeout_usec));
         return wait;

@@ -353,7 +353,7 @@ private:
     // Creating a connection uses the key whatever auth_type is (guide 4.7), if there is one.
     void check_key(const IniSection &section, bool is_for_create)
     {
-        const bool is_needed = config_.auth_type == AuthType::kSha256;
+        const bool is_needed = needs_key(config_.auth_type);
         const unsigned key_line = config_.lines.line("connection", "auth_key");
         if (section.has("auth_key") && key_line == 0)
             return; // not understood, which is an error already

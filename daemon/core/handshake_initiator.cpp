@@ -10,11 +10,14 @@ using proto::ControlMessage;
 
 namespace {
 
-// Whether round 3 repeats the random number of round 2. The deployed release leaves it 0 in a create, in whose answer
-// its responder may all the same have put one, which it then does not look for.
-bool repeats_random(proto::ControlCommand command)
+// The random number of rounds 1 and 3, where the responder has chosen `chosen` or, before, 0. Type 3: our own one. Else
+// round 3 repeats the responder's; but the deployed release leaves it 0 in a create, in whose answer its responder may
+// all the same have put one, which it then does not look for.
+proto::ControlRandom random_of(const HandshakeRequest &request, const proto::ControlRandom &chosen)
 {
-    return command != proto::ControlCommand::kCreate;
+    if (request.auth == config::AuthType::kHmacSha256)
+        return request.random;
+    return request.command == proto::ControlCommand::kCreate ? proto::ControlRandom() : chosen;
 }
 
 } // namespace
@@ -23,6 +26,8 @@ HandshakeInitiator::HandshakeInitiator(base::Instant now, HandshakeRequest reque
     : request_(std::move(request)), next_(now)
 {
     prepare(Step::kRound1);
+    if (request_.auth == config::AuthType::kHmacSha256 && !request_.random.is_long())
+        step_ = Step::kOver;
 }
 
 std::optional<base::Instant> HandshakeInitiator::deadline() const noexcept
@@ -50,7 +55,7 @@ tl::expected<base::ConstOctets, ControlDrop> HandshakeInitiator::on_message(base
         return tl::unexpected(ControlDrop::kNoExchange);
     if (request_.auth < config::AuthType::kSha256 && source.address != request_.peer.address)
         return tl::unexpected(ControlDrop::kWrongSource);
-    if (!proto::has_valid_hash(message, datagram, request_.key))
+    if (!proto::has_valid_hash(message, datagram, request_.key, request_.random))
         return tl::unexpected(ControlDrop::kWrongHash);
     if (is_over())
         return tl::unexpected(ControlDrop::kDuplicate);
@@ -89,14 +94,14 @@ void HandshakeInitiator::prepare(Step step)
     message.command = request_.command;
     message.argument = request_.argument;
     message.auth = request_.auth;
-    message.random = repeats_random(request_.command) ? random_ : 0;
+    message.random = random_of(request_, random_);
     message.round = step == Step::kRound1 ? 1 : 3;
     message.version = request_.initiator.version();
     message.initiator = request_.initiator;
     message.responder = request_.responder;
     message.body_length = static_cast<std::uint32_t>(request_.body.size());
     message.body = request_.body;
-    datagram_ = proto::encode_control(message, request_.key);
+    datagram_ = proto::encode_control(message, request_.key, random_);
     step_ = step;
     sent_ = 0;
 }

@@ -21,9 +21,10 @@ struct HandshakeRequest {
     std::uint8_t argument = 0; // kPathUp or kPathDown; 0 for a create
     config::AuthType auth = config::AuthType::kNone;
     proto::ControlKey key;
-    base::Address initiator; // tunnel addresses
-    base::Address responder; // unspecified if the initiator of a create does not know it
-    base::Endpoint peer;     // where the rounds are sent to
+    proto::ControlRandom random; // fresh, of 16 octets, for type 3; else not used
+    base::Address initiator;     // tunnel addresses
+    base::Address responder;     // unspecified if the initiator of a create does not know it
+    base::Endpoint peer;         // where the rounds are sent to
     std::vector<std::byte> body;
 };
 
@@ -37,7 +38,7 @@ struct HandshakeAnswer {
 // direction is another one and does not meet this one.
 class HandshakeInitiator {
 public:
-    // The first round is due at once.
+    // The first round is due at once. An exchange of type 3 without a random number of 16 octets has failed.
     HandshakeInitiator(base::Instant now, HandshakeRequest request);
 
     // When on_deadline() wants to be called next; nothing once the exchange is over.
@@ -79,7 +80,7 @@ private:
     std::vector<std::byte> datagram_; // of this step
     unsigned sent_ = 0;               // how many times
     base::Instant next_;              // time to send it again, or to give up
-    std::uint32_t random_ = 0;        // of round 2
+    proto::ControlRandom random_;     // of round 2
     std::optional<HandshakeAnswer> answer_;
 };
 

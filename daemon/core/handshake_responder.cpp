@@ -24,10 +24,13 @@ bool belongs_to(const ControlMessage &round3, const ControlMessage &round1)
            round3.responder == round1.responder && round3.body.size() == round1.body_length;
 }
 
-// Whether round 3 repeats the random number. The deployed release does not in a create, where it is 0.
-bool has_random_of(const ControlMessage &round3, const ControlMessage &round1)
+// Whether round 3 has the random number that it must have: with type 3 that of round 1 (that of round 2 is in its
+// MAC), else that of round 2, which the deployed release leaves 0 in a create.
+bool has_right_random(const ControlMessage &round3, const ControlMessage &round1, const proto::ControlRandom &round2)
 {
-    return round3.random == round1.random || (round3.command == proto::ControlCommand::kCreate && round3.random == 0);
+    if (round3.auth == config::AuthType::kHmacSha256)
+        return round3.random == round1.random;
+    return round3.random == round2 || (round3.command == proto::ControlCommand::kCreate && round3.random == 0);
 }
 
 } // namespace
@@ -35,7 +38,7 @@ bool has_random_of(const ControlMessage &round3, const ControlMessage &round1)
 tl::expected<HandshakeResponder::Step, ControlDrop>
 HandshakeResponder::on_message(base::Instant now, const ControlRoute &route, const ControlMessage &message,
                                base::ConstOctets datagram, config::AuthType auth, const proto::ControlKey &key,
-                               std::uint32_t random)
+                               const proto::ControlRandom &random)
 {
     on_deadline(now);
     if (message.auth != auth)
@@ -52,12 +55,15 @@ HandshakeResponder::on_message(base::Instant now, const ControlRoute &route, con
 
 tl::expected<HandshakeResponder::Step, ControlDrop>
 HandshakeResponder::on_round1(base::Instant now, const ControlRoute &route, const ControlMessage &message,
-                              base::ConstOctets datagram, const proto::ControlKey &key, std::uint32_t random)
+                              base::ConstOctets datagram, const proto::ControlKey &key,
+                              const proto::ControlRandom &random)
 {
     std::size_t of_source = 0;
     for (auto open = open_.begin(); open != open_.end(); ++open) {
         of_source += open->route.peer.address == route.peer.address ? 1 : 0;
         if (open->route == route && equal(open->datagram, datagram)) { // repeated
+            if (message.auth == config::AuthType::kHmacSha256)
+                return Step{open->round2, std::nullopt};
             std::rotate(open, open + 1, open_.end());
             open_.back().expires = now + kOpenExchangeLife;
             return Step{open_.back().round2, std::nullopt};
@@ -65,17 +71,19 @@ HandshakeResponder::on_round1(base::Instant now, const ControlRoute &route, cons
     }
     if (!proto::has_valid_hash(message, datagram, key))
         return tl::unexpected(ControlDrop::kWrongHash);
-    if (of_source >= kMaxOpenExchangesOfSource)
+    const bool is_too_weak = message.auth == config::AuthType::kHmacSha256 && !random.is_long();
+    if (of_source >= kMaxOpenExchangesOfSource || is_too_weak)
         return tl::unexpected(ControlDrop::kBusy);
     if (open_.size() == kMaxOpenExchanges)
         open_.pop_front();
 
-    Open open{route, message, {datagram.begin(), datagram.end()}, {}, now + kOpenExchangeLife};
-    open.round1.random = message.auth == config::AuthType::kNone ? 0 : random;
-    ControlMessage round2 = open.round1;
+    Open open{
+        route, message, {datagram.begin(), datagram.end()}, random.of_type(message.auth), {}, now + kOpenExchangeLife};
+    ControlMessage round2 = message;
     round2.round = 2;
     round2.argument = static_cast<std::uint8_t>(proto::ControlResult::kDone);
-    open.round2 = proto::encode_control(round2, key);
+    round2.random = open.random;
+    open.round2 = proto::encode_control(round2, key, message.random);
     open_.push_back(std::move(open));
     return Step{open_.back().round2, std::nullopt};
 }
@@ -89,7 +97,7 @@ HandshakeResponder::on_round3(base::Instant now, const ControlRoute &route, cons
     const auto open = std::find_if(open_.begin(), open_.end(), [&](const Open &candidate) {
         if (candidate.route != route || !belongs_to(message, candidate.round1))
             return false;
-        const bool is_right = has_random_of(message, candidate.round1);
+        const bool is_right = has_right_random(message, candidate.round1, candidate.random);
         is_other_random = is_other_random || !is_right;
         return is_right;
     });
@@ -99,13 +107,25 @@ HandshakeResponder::on_round3(base::Instant now, const ControlRoute &route, cons
             return tl::unexpected(ControlDrop::kWrongRandom);
         return repeated;
     }
-    if (!proto::has_valid_hash(message, datagram, key))
+    if (!proto::has_valid_hash(message, datagram, key, open->random))
         return tl::unexpected(ControlDrop::kWrongHash);
     if (!make_room_for_taken())
         return tl::unexpected(ControlDrop::kBusy);
-    taken_.push_back(
-        {++last_id_, route, open->round1, {datagram.begin(), datagram.end()}, key, {}, now + kTakenExchangeLife});
-    open_.erase(open);
+    taken_.push_back({++last_id_,
+                      route,
+                      open->round1,
+                      {datagram.begin(), datagram.end()},
+                      open->random,
+                      key,
+                      {},
+                      now + kTakenExchangeLife});
+    // What the initiator has given up before it began this one is out of date.
+    const auto is_older = [&](const Open &other) {
+        return message.auth == config::AuthType::kHmacSha256 && other.round1.command == message.command &&
+               other.round1.initiator == message.initiator && other.round1.responder == message.responder;
+    };
+    const auto rest = std::remove_if(open_.begin(), open, is_older);
+    open_.erase(rest, open + 1);
     return Step{{},
                 HandshakeTask{last_id_,
                               message.command,
@@ -155,7 +175,8 @@ std::optional<HandshakeResponder::Reply> HandshakeResponder::answer(base::Instan
     round4.round = 4;
     round4.argument = static_cast<std::uint8_t>(result);
     round4.body = body;
-    taken->round4 = proto::encode_control(round4, taken->key);
+    round4.random = taken->random;
+    taken->round4 = proto::encode_control(round4, taken->key, taken->round1.random);
     return Reply{taken->route, taken->round4};
 }
 

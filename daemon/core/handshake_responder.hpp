@@ -19,8 +19,9 @@ inline constexpr std::size_t kMaxOpenExchangesOfSource = 256;
 // Exchanges whose round 3 was taken, remembered to answer a repeated one. The oldest one that is answered makes room.
 inline constexpr std::size_t kMaxTakenExchanges = 1024;
 
-// How long an exchange waits for its round 3, and is remembered after it: longer than an initiator repeats either.
-inline constexpr base::Duration kOpenExchangeLife = std::chrono::seconds(5);
+// How long an exchange waits for its round 3, and is remembered after it: longer than an initiator repeats either. With
+// type 3, where nobody may keep an exchange open by repeating what it has recorded, the first one is for all of it.
+inline constexpr base::Duration kOpenExchangeLife = std::chrono::seconds(7);
 inline constexpr base::Duration kTakenExchangeLife = std::chrono::seconds(10);
 
 // Between which addresses a datagram came; answers go back the same way.
@@ -55,18 +56,19 @@ public:
 
     // Takes a datagram that decode_control() made `message` (round 1 or 3) of. `auth` and `key` are what the
     // configuration says of the connection between these tunnel addresses (for a create: of conf.template), which the
-    // owner has looked up. `random` is a fresh random number, used if the datagram begins an exchange.
+    // owner has looked up. `random` is a fresh random number, used if the datagram begins an exchange; type 3 needs all
+    // of its 16 octets.
     // Returns why the datagram is not answered otherwise:
     //   kWrongAuthType, kWrongHash
     //   kNoExchange     round 3 without round 1, another one than announced, or late; or not a round for a responder
     //   kWrongRandom    round 3 does not repeat the number of round 2 (of a create it may be 0, as with the deployed
     //                   release; then, as with type 0, the source has not proved its address)
     //   kDuplicate      repeated round 3 of an exchange whose task is not answered yet
-    //   kBusy           too many exchanges
+    //   kBusy           too many exchanges, or type 3 without a random number of 16 octets
     tl::expected<Step, proto::ControlDrop> on_message(base::Instant now, const ControlRoute &route,
                                                       const proto::ControlMessage &message, base::ConstOctets datagram,
                                                       config::AuthType auth, const proto::ControlKey &key,
-                                                      std::uint32_t random);
+                                                      const proto::ControlRandom &random);
 
     struct Reply {
         ControlRoute route;
@@ -87,11 +89,12 @@ public:
     std::size_t taken_count() const noexcept { return taken_.size(); }
 
 private:
-    // Waits for round 3. What `round1` was decoded from is `datagram`; its random number is the one of round 2.
+    // Waits for round 3. What `round1` was decoded from is `datagram`.
     struct Open {
         ControlRoute route;
         proto::ControlMessage round1;
         std::vector<std::byte> datagram;
+        proto::ControlRandom random; // of round 2
         std::vector<std::byte> round2;
         base::Instant expires;
     };
@@ -102,6 +105,7 @@ private:
         ControlRoute route;
         proto::ControlMessage round1; // as in Open
         std::vector<std::byte> datagram;
+        proto::ControlRandom random;
         proto::ControlKey key;
         std::vector<std::byte> round4; // empty until there is an answer
         base::Instant expires;
@@ -109,7 +113,7 @@ private:
 
     tl::expected<Step, proto::ControlDrop> on_round1(base::Instant now, const ControlRoute &route,
                                                      const proto::ControlMessage &message, base::ConstOctets datagram,
-                                                     const proto::ControlKey &key, std::uint32_t random);
+                                                     const proto::ControlKey &key, const proto::ControlRandom &random);
     tl::expected<Step, proto::ControlDrop> on_round3(base::Instant now, const ControlRoute &route,
                                                      const proto::ControlMessage &message, base::ConstOctets datagram,
                                                      const proto::ControlKey &key);

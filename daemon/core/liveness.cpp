@@ -54,6 +54,9 @@ std::optional<StatusChange> Liveness::set_by_hand(base::Instant now, bool up) no
 
 std::optional<StatusChange> Liveness::set_by_peer(base::Instant now, bool up) noexcept
 {
+    // Of a path that has never lived here a word elsewhere proves nothing: we would send to whomever the peer names.
+    if (up && data_is_proof_)
+        return std::nullopt;
     data_is_proof_ = false;
     alive_ = up;
     heard_ = now;

@@ -60,7 +60,8 @@ public:
     // Down by hand lasts until up by hand. Up by hand also takes a dead path for up, with the dead time as grace, and
     // ends a hold-back.
     std::optional<StatusChange> set_by_hand(base::Instant now, bool up) noexcept;
-    // Down by the peer is dead, until the next keepalive or up by the peer; it cannot undo down by hand.
+    // Down by the peer is dead, until the next keepalive or up by the peer; it cannot undo down by hand. Up by the peer
+    // does nothing on a path that started dead and of which nothing was known since.
     std::optional<StatusChange> set_by_peer(base::Instant now, bool up) noexcept;
 
     std::optional<StatusChange> set_interface(base::Instant now, bool up) noexcept;

@@ -283,6 +283,9 @@ tl::expected<Created, Refusal> accept_create(std::string_view text, const base::
         return refuse(ControlResult::kRefused, fmt::format("auth_type = {} is weaker than {} in conf.template",
                                                            static_cast<unsigned>(peer.auth_type),
                                                            static_cast<unsigned>(conf_template.auth_type)));
+    // The exchange was of conf.template's type, and its key becomes the connection's.
+    if (peer.auth_type == AuthType::kHmacSha256 && conf_template.auth_type != AuthType::kHmacSha256)
+        return refuse(ControlResult::kRefused, "auth_type = 3 needs auth_type = 3 in conf.template");
     if (peer.auth_type == AuthType::kSha256 && !context.allow_default_key)
         return refuse(ControlResult::kRefused, std::string(kNeedsDefaultKey));
 
@@ -303,7 +306,8 @@ tl::expected<Created, Refusal> accept_create(std::string_view text, const base::
     own.ip_ver = peer.ip_ver;
     own.ip_local = tunnel->address;
     own.auth_type = peer.auth_type;
-    own.auth_key.clear(); // of conf.template, for creates alone
+    if (own.auth_type != AuthType::kHmacSha256)
+        own.auth_key.clear(); // of conf.template, for creates alone
     const std::optional<std::uint16_t> port = free_port(conf_template.local_port, context);
     if (!port)
         return refuse(ControlResult::kFailed,

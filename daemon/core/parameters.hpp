@@ -31,6 +31,12 @@ struct PathParameters {
     PathStatus status = PathStatus::kUp; // how it starts
 };
 
+// Whether a path is still the one of that number, though its own address or settings may have changed.
+inline bool is_same_path(const PathParameters &before, const PathParameters &after)
+{
+    return before.interface == after.interface && before.remote.address == after.remote.address;
+}
+
 // Networks that a connection routes between (guide 2.6.3.3).
 struct NetworkParameters {
     base::Prefix source;

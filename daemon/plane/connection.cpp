@@ -5,6 +5,7 @@
 #include "daemon/proto/keepalive.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mpt::plane {
 
@@ -49,7 +50,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     reorder_settings_ = settings;
     reorder_paths_ = count;
     scheduler.reconfigure(weights_of(next.parameters));
-    entry = &next;
+    const ConnectionEntry *before = std::exchange(entry, &next);
     for (std::uint32_t i = 0; i < paths.size(); ++i) {
         Path &path = paths[i];
         if (i >= count) {
@@ -65,6 +66,11 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
         path.remote = link.connected ? nullptr : &link.remote;
         path.keepalive_socket = link.listening.get();
         path.keepalive_remote = &link.remote;
+        if (before != nullptr && i < before->parameters.paths.size() &&
+            !core::is_same_path(before->parameters.paths[i], next.parameters.paths[i])) {
+            path.liveness.reset(); // nothing that is known is about this one
+            path.orders_by_hand = path.orders_by_peer = 0;
+        }
         const core::LivenessSettings liveness = liveness_settings_of(next.parameters.paths[i]);
         if (!path.liveness) {
             path.liveness.emplace(now, liveness);

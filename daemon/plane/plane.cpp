@@ -80,6 +80,8 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
     }
     if (previous != nullptr)
         for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
+            if (!core::is_same_path(previous->parameters.paths[i], parameters.paths[i]))
+                continue;
             next->links[i].by_hand = previous->links[i].by_hand;
             next->links[i].by_peer = previous->links[i].by_peer;
         }

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 #include <optional>
 #include <span>
+#include <tuple>
 
 namespace mpt::proto {
 
@@ -17,7 +18,8 @@ using config::AuthType;
 
 // Offsets; those of the second block count from the end of the authentication data.
 constexpr std::size_t kAuthData = 4;
-constexpr std::size_t kHash = kAuthData + 4;
+constexpr std::size_t kHash = kAuthData + 4; // of type 2
+constexpr std::size_t kMac = kAuthData + std::tuple_size_v<RandomNumber>;
 constexpr std::size_t kRound = 0;
 constexpr std::size_t kIpVersion = 1;
 constexpr std::size_t kInitiator = 4;
@@ -26,6 +28,11 @@ constexpr std::size_t kBody = 36;
 
 constexpr std::size_t kHashSize = 32;
 constexpr std::size_t kLengthSize = 4;
+
+// What a path status change of type 3 sets: bits of the second octet of its body.
+constexpr std::uint8_t kSetsStatus = 1;
+constexpr std::uint8_t kSetsWeight = 2;
+constexpr std::uint16_t kMaxWeight = 10000;
 
 using Hash = std::array<std::byte, kHashSize>;
 
@@ -41,8 +48,18 @@ std::optional<std::size_t> auth_size(std::uint8_t type) noexcept
         return 4;
     case AuthType::kSha256:
         return 4 + kHashSize;
+    case AuthType::kHmacSha256:
+        return std::tuple_size_v<RandomNumber> + kMacSize;
     }
     return std::nullopt;
+}
+
+// Octets of the random number in it.
+std::size_t random_size(AuthType type) noexcept
+{
+    if (type == AuthType::kNone)
+        return 0;
+    return type == AuthType::kHmacSha256 ? std::tuple_size_v<RandomNumber> : 4;
 }
 
 bool announces_body(std::uint8_t round) noexcept
@@ -60,7 +77,7 @@ std::optional<Hash> hash_of(base::ConstOctets datagram, const ControlKey &key) n
     Hash hash;
     if (context == nullptr || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1 ||
         !add(datagram.first(kHash)) || !add(kZeros) || !add(datagram.subspan(kHash + kHashSize)) ||
-        !add(key.octets()) ||
+        !add(key.characters()) ||
         EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char *>(hash.data()), nullptr) != 1)
         return std::nullopt;
     return hash;
@@ -71,16 +88,33 @@ std::uint8_t octet(base::ConstOctets octets, std::size_t at) noexcept
     return std::to_integer<std::uint8_t>(octets[at]);
 }
 
-bool is_body_length(ControlCommand command, std::uint8_t round, std::size_t length) noexcept
+bool is_body_length(const ControlMessage &message, std::size_t length) noexcept
 {
-    if (round == 4)
+    if (message.round == 4)
         return length <= kMaxControlBody;
-    if (command == ControlCommand::kPathStatus)
-        return length == kPathAddressesSize;
+    if (message.command == ControlCommand::kPathStatus)
+        return length == (message.auth == AuthType::kHmacSha256 ? kPathChangeSize : kPathAddressesSize);
     return length >= 1 && length <= kMaxControlBody;
 }
 
+// Of a message of type 3.
+SessionKey key_of(const ControlMessage &message, const ControlKey &key, const ControlRandom &other) noexcept
+{
+    KeyUse use{KeyUse::Purpose::kControl, message.initiator, message.responder, message.random.octets(),
+               other.octets()};
+    if (message.round % 2 == 0)
+        std::swap(use.from, use.to);
+    return {key, use};
+}
+
 } // namespace
+
+ControlRandom ControlRandom::of_type(AuthType auth) const noexcept
+{
+    RandomNumber carried{};
+    std::copy_n(octets_.begin(), random_size(auth), carried.begin());
+    return carried;
+}
 
 std::string to_string(ControlResult result)
 {
@@ -177,8 +211,9 @@ tl::expected<ControlMessage, ControlDrop> decode_control(base::ConstOctets datag
         return tl::unexpected(ControlDrop::kWeakCreate);
     if (datagram.size() < kAuthData + *size + kBody)
         return tl::unexpected(ControlDrop::kTruncated);
-    if (message.auth != AuthType::kNone)
-        message.random = base::load_be<std::uint32_t>(datagram.data() + kAuthData);
+    RandomNumber random{};
+    std::copy_n(datagram.begin() + kAuthData, random_size(message.auth), random.begin());
+    message.random = random;
 
     const base::ConstOctets rest = datagram.subspan(kAuthData + *size);
     message.round = octet(rest, kRound);
@@ -202,36 +237,37 @@ tl::expected<ControlMessage, ControlDrop> decode_control(base::ConstOctets datag
         if (body.size() < kLengthSize)
             return tl::unexpected(ControlDrop::kTruncated);
         message.body_length = base::byte_swap(base::load_be<std::uint32_t>(body.data()));
-        if (body.size() != kLengthSize || !is_body_length(message.command, message.round, message.body_length))
+        if (body.size() != kLengthSize || !is_body_length(message, message.body_length))
             return tl::unexpected(ControlDrop::kBodyLength);
     } else {
-        if (!is_body_length(message.command, message.round, body.size()))
+        if (!is_body_length(message, body.size()))
             return tl::unexpected(ControlDrop::kBodyLength);
         message.body = body;
     }
     return message;
 }
 
-bool has_valid_hash(const ControlMessage &message, base::ConstOctets datagram, const ControlKey &key) noexcept
+bool has_valid_hash(const ControlMessage &message, base::ConstOctets datagram, const ControlKey &key,
+                    const ControlRandom &other) noexcept
 {
+    if (message.auth == AuthType::kHmacSha256)
+        return key_of(message, key, other).verifies(datagram, kMac);
     if (message.auth != AuthType::kSha256)
         return true;
     const std::optional<Hash> hash = hash_of(datagram, key);
     return hash && CRYPTO_memcmp(hash->data(), datagram.data() + kHash, kHashSize) == 0;
 }
 
-std::vector<std::byte> encode_control(const ControlMessage &message, const ControlKey &key)
+std::vector<std::byte> encode_control(const ControlMessage &message, const ControlKey &key, const ControlRandom &other)
 {
     const std::size_t auth = auth_size(static_cast<std::uint8_t>(message.auth)).value_or(0);
+    const std::size_t random = random_size(message.auth);
     const std::size_t body = announces_body(message.round) ? kLengthSize : message.body.size();
     std::vector<std::byte> datagram(kAuthData + auth + kBody + body);
     base::Writer writer(datagram);
     writer.write(static_cast<std::uint8_t>(message.command)).write(message.argument);
     writer.write(static_cast<std::uint8_t>(message.auth)).write(static_cast<std::uint8_t>(auth));
-    if (message.auth != AuthType::kNone)
-        writer.write(message.random);
-    if (message.auth == AuthType::kSha256)
-        writer.zeros(kHashSize);
+    writer.put(base::ConstOctets(message.random.octets()).first(random)).zeros(auth - random);
     writer.write(message.round).write(static_cast<std::uint8_t>(message.version)).zeros(2);
     writer.put(message.initiator.mapped()).put(message.responder.mapped());
     if (announces_body(message.round))
@@ -239,7 +275,9 @@ std::vector<std::byte> encode_control(const ControlMessage &message, const Contr
     else
         writer.put(message.body);
 
-    if (message.auth == AuthType::kSha256) {
+    if (message.auth == AuthType::kHmacSha256) {
+        key_of(message, key, other).sign(datagram, kMac);
+    } else if (message.auth == AuthType::kSha256) {
         if (const std::optional<Hash> hash = hash_of(datagram, key))
             std::copy(hash->begin(), hash->end(), datagram.begin() + kHash);
     }
@@ -262,6 +300,30 @@ tl::expected<PathAddresses, ControlDrop> decode_path_addresses(base::ConstOctets
     if (addresses.local.version() != addresses.remote.version())
         return tl::unexpected(ControlDrop::kAddresses);
     return addresses;
+}
+
+std::array<std::byte, kPathChangeSize> encode_path_change(const PathChange &change) noexcept
+{
+    std::array<std::byte, kPathChangeSize> body{};
+    base::Writer writer(body);
+    writer.write(change.path);
+    writer.write(static_cast<std::uint8_t>((change.sets_status ? kSetsStatus : 0) | (change.weight ? kSetsWeight : 0)));
+    writer.write(change.weight.value_or(0));
+    return body;
+}
+
+tl::expected<PathChange, ControlDrop> decode_path_change(base::ConstOctets body) noexcept
+{
+    if (body.size() != kPathChangeSize)
+        return tl::unexpected(ControlDrop::kBodyLength);
+    const std::uint8_t sets = octet(body, 1);
+    PathChange change{octet(body, 0), (sets & kSetsStatus) != 0, std::nullopt};
+    if ((sets & kSetsWeight) != 0)
+        change.weight = base::load_be<std::uint16_t>(body.data() + 2);
+    if (sets == 0 || (sets & ~(kSetsStatus | kSetsWeight)) != 0 ||
+        (change.weight && (*change.weight < 1 || *change.weight > kMaxWeight)))
+        return tl::unexpected(ControlDrop::kArgument);
+    return change;
 }
 
 } // namespace mpt::proto

@@ -5,10 +5,12 @@
 #include "daemon/base/octets.hpp"
 #include "daemon/config/auth_type.hpp"
 #include "daemon/proto/control_key.hpp"
+#include "daemon/proto/session_key.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -19,7 +21,7 @@
 namespace mpt::proto {
 
 enum class ControlCommand : std::uint8_t {
-    kPathStatus = 0xa2, // a path of the initiator has gone down or come up
+    kPathStatus = 0xa2, // a path has gone down or come up, or with type 3 has another weight
     kCreate = 0xa3,     // make the connection's other end
 };
 
@@ -47,14 +49,40 @@ std::string to_string(ControlResult result);
 
 inline constexpr std::size_t kMaxUdpPayload = 65535 - 20 - 8;
 inline constexpr std::size_t kPathAddressesSize = 32;
+inline constexpr std::size_t kPathChangeSize = 8;
 // The longest text of a create: twice what 20 paths and 20 networks with the longest values take.
 inline constexpr std::size_t kMaxControlBody = 24 * 1024;
+
+// A random number of an exchange: of 4 octets with authentication types 1 and 2, of 16 with type 3.
+class ControlRandom {
+public:
+    constexpr ControlRandom() noexcept = default; // 0
+    constexpr ControlRandom(std::uint32_t number) noexcept
+        : octets_{static_cast<std::byte>(number >> 24), static_cast<std::byte>(number >> 16),
+                  static_cast<std::byte>(number >> 8), static_cast<std::byte>(number)}
+    {
+    }
+    constexpr ControlRandom(const RandomNumber &octets) noexcept : octets_(octets) {}
+
+    // The first 4 octets.
+    std::uint32_t number() const noexcept { return base::load_be<std::uint32_t>(octets_.data()); }
+    const RandomNumber &octets() const noexcept { return octets_; }
+    // As a message of the type carries it.
+    ControlRandom of_type(config::AuthType auth) const noexcept;
+    // Whether type 3 may use it: it is not one of 4 octets.
+    bool is_long() const noexcept { return of_type(config::AuthType::kSha256) != *this; }
+
+    friend bool operator==(const ControlRandom &, const ControlRandom &) noexcept = default;
+
+private:
+    RandomNumber octets_{};
+};
 
 struct ControlMessage {
     ControlCommand command = ControlCommand::kPathStatus;
     std::uint8_t argument = 0; // rounds 1 and 3: kPathUp or kPathDown; rounds 2 and 4: a ControlResult
     config::AuthType auth = config::AuthType::kNone;
-    std::uint32_t random = 0; // authentication types 1 and 2
+    ControlRandom random; // types 1 and 2: of the exchange; type 3: of the message's sender
     std::uint8_t round = 1;
     base::IpVersion version = base::IpVersion::kV4; // of the connection
     base::Address initiator;                        // tunnel addresses
@@ -77,7 +105,7 @@ enum class ControlDrop : std::uint8_t {
     kWeakCreate,      // a create without hash
     kUnknownRound,    // not 1 to 4
     kAddresses,       // ip_ver and tunnel addresses do not agree
-    kArgument,        // a path status other than 0x00 and 0x80
+    kArgument,        // a path status other than 0x00 and 0x80, or an impossible change
     kBodyLength,      // body, or announced body, of an impossible length
     // exchanges
     kUnknownPeer,   // no connection has these tunnel addresses, or nobody may create one
@@ -103,14 +131,17 @@ std::string_view to_string(ControlDrop reason) noexcept;
 tl::expected<ControlMessage, ControlDrop> decode_control(base::ConstOctets datagram) noexcept;
 
 // Whether a datagram that decode_control() made `message` of bears the hash of `key`. True for authentication types 0
-// and 1, which have none.
-bool has_valid_hash(const ControlMessage &message, base::ConstOctets datagram, const ControlKey &key) noexcept;
+// and 1, which have none. With type 3 `other` is the random number of the message's receiver, 0 for round 1.
+bool has_valid_hash(const ControlMessage &message, base::ConstOctets datagram, const ControlKey &key,
+                    const ControlRandom &other = {}) noexcept;
 
 // The whole UDP payload. Of body_length and body the one that the round has is used; they must be what decode_control()
-// takes. `key` is used by authentication type 2 alone. If OpenSSL cannot make a hash, there is none that anybody takes.
-std::vector<std::byte> encode_control(const ControlMessage &message, const ControlKey &key);
+// takes. `key` is used by the authentication types 2 and 3, `other` as in has_valid_hash(). If OpenSSL cannot make a
+// hash, there is none that anybody takes.
+std::vector<std::byte> encode_control(const ControlMessage &message, const ControlKey &key,
+                                      const ControlRandom &other = {});
 
-// The body of a path status change, round 3: which path it is, as the initiator sees it.
+// The body of a path status change, round 3, of types 0 to 2: which path it is, as the initiator sees it.
 struct PathAddresses {
     base::Address local;  // public_ipaddr: the responder's remote_ipaddr
     base::Address remote; // remote_ipaddr: the responder's public_ipaddr
@@ -122,5 +153,20 @@ std::array<std::byte, kPathAddressesSize> encode_path_addresses(const PathAddres
 
 // kBodyLength: not 32 octets. kAddresses: not of one IP version.
 tl::expected<PathAddresses, ControlDrop> decode_path_addresses(base::ConstOctets body) noexcept;
+
+// The same of type 3: what the responder is asked for.
+struct PathChange {
+    std::uint8_t path = 0;               // number, the same on both sides
+    bool sets_status = false;            // to the message's argument
+    std::optional<std::uint16_t> weight; // weight_out of the responder's path, 1 to 10000
+
+    friend bool operator==(const PathChange &, const PathChange &) noexcept = default;
+};
+
+std::array<std::byte, kPathChangeSize> encode_path_change(const PathChange &change) noexcept;
+
+// kBodyLength: not 8 octets. kArgument: a weight out of range, something else to set that is not known, or nothing. The
+// number of the path is not checked.
+tl::expected<PathChange, ControlDrop> decode_path_change(base::ConstOctets body) noexcept;
 
 } // namespace mpt::proto

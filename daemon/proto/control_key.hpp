@@ -10,8 +10,7 @@
 
 namespace mpt::proto {
 
-// What the hash of authentication type 2 is made with: the first 32 of the 64 hexadecimal digits of an auth_key, as
-// characters, in the case in which they are written. Wiped from memory when it goes.
+// The key that two hosts share: the 64 hexadecimal digits of an auth_key. Wiped from memory when it goes.
 class ControlKey {
 public:
     static constexpr std::size_t kSize = 32;
@@ -25,9 +24,13 @@ public:
     // kInvalidArgument if `auth_key` is not 64 hexadecimal digits.
     static base::Result<ControlKey> parse(std::string_view auth_key);
 
+    // What authentication type 2 uses: the first 32 digits as characters, in the case in which they are written.
+    base::ConstOctets characters() const noexcept { return characters_; }
+    // What authentication type 3 uses: the octets that the digits stand for.
     base::ConstOctets octets() const noexcept { return octets_; }
 
 private:
+    std::array<std::byte, kSize> characters_{};
     std::array<std::byte, kSize> octets_{};
 };
 

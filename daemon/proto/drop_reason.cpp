@@ -26,6 +26,12 @@ std::string_view to_string(DropReason reason) noexcept
         return "unknown control message";
     case DropReason::kBadKeepalive:
         return "bad keepalive";
+    case DropReason::kWeakKeepalive:
+        return "keepalive without MAC";
+    case DropReason::kWrongMac:
+        return "wrong MAC";
+    case DropReason::kNotFresh:
+        return "keepalive not fresh";
     }
     return "unknown";
 }

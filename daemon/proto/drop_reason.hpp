@@ -19,10 +19,13 @@ enum class DropReason : std::uint8_t {
     kInnerHeader,     // no room for the inner IP header, or an impossible header length
     kInnerLength,     // the inner packet's length field does not say what is there
     kUnknownCommand,  // a control message that does not belong on the data port
-    kBadKeepalive,    // length, ip_ver or addresses of a keepalive that no peer sends
+    kBadKeepalive,    // length, ip_ver, addresses or path of a keepalive that no peer sends
+    kWeakKeepalive,   // a keepalive without MAC on a connection of authentication type 3
+    kWrongMac,        // a keepalive made with another key, or changed on its way
+    kNotFresh,        // a keepalive that has come before, or is of another session
 };
 
-inline constexpr std::size_t kDropReasonCount = 10;
+inline constexpr std::size_t kDropReasonCount = 13;
 
 // A few words for people, such as "unknown GRE flags".
 std::string_view to_string(DropReason reason) noexcept;

@@ -127,15 +127,19 @@ base::Result<void> Manager::reload(const std::string &file, Notices &notices)
             ended = true;
         }
     }
-    if (ended)
+    if (ended) {
         if (auto committed = plane_.commit(); !committed)
             return committed;
+        plane_.settle();
+    }
     for (const config::ConnectionConfig &config : loaded->accepted)
         apply(config, config, notices);
     note_presence(loaded->present, file);
-    if (!loaded->accepted.empty())
+    if (!loaded->accepted.empty()) {
         if (auto committed = plane_.commit(); !committed)
             return committed;
+        plane_.settle();
+    }
     for (const config::ConnectionConfig &config : loaded->accepted)
         add_route(*find_file(config.file), notices);
     if (observer_ != nullptr)
@@ -230,6 +234,7 @@ void Manager::apply(const config::ConnectionConfig &filed, const config::Connect
     if (record->config.ip_local != config.ip_local || record->config.ip_remote != config.ip_remote)
         remove_route(*record, notices);
     record->filed = filed;
+    record->created_by.clear(); // it has a file now
     configure(*record, config);
     plane_.set_connection(parameters_of(*record));
     notices.push_back({Notice::Level::kInfo, fmt::format("connection {} has changed", config.name)});
@@ -268,6 +273,7 @@ base::Result<void> Manager::restart(const std::string &file, Notices &notices)
     }
     if (auto committed = plane_.commit(); !committed)
         return committed;
+    plane_.settle(); // the sockets are closed
     for (ConnectionRecord *record : *selected) {
         plane_.set_connection(parameters_of(*record));
         follow_all(*record, notices);
@@ -276,6 +282,7 @@ base::Result<void> Manager::restart(const std::string &file, Notices &notices)
     for (const auto &[connection, path] : set_down)
         plane_.set_path(connection, path, false);
     auto committed = plane_.commit();
+    plane_.settle();
     for (const ConnectionRecord *record : *selected)
         for (std::size_t path = 0; observer_ != nullptr && path < record->paths.size(); ++path)
             observer_->on_path_changed(*record, path);
@@ -338,8 +345,10 @@ base::Result<bool> Manager::save(ConnectionRecord &record)
     const auto before = directory_.read_connection(file);
     if (!before && before.error().code != base::ErrorCode::kNotFound)
         return base::Failure(before.error());
-    if (before && !record.is_unsaved())
+    if (before && !record.is_unsaved()) {
+        record.file_present = true;
         return false;
+    }
     auto text = base::Result<std::string>(config::serialise(record.config));
     if (before) {
         const auto parsed = config::parse_connection(file, *before);
@@ -389,6 +398,7 @@ base::Result<void> Manager::complete(const config::ConnectionConfig &filed, cons
         end_connection(*record, notices);
         if (auto committed = plane_.commit(); !committed)
             return committed;
+        plane_.settle();
     }
     apply(filed, config, notices);
     if (auto committed = plane_.commit(); !committed)
@@ -441,7 +451,9 @@ base::Result<void> Manager::set_path(const std::string &connection, std::size_t 
                                       "(--force sets it down all the same)",
                                       path, connection));
     plane_.set_path(connection, path, up);
-    return plane_.commit();
+    auto committed = plane_.commit();
+    plane_.settle();
+    return committed;
 }
 
 base::Result<void> Manager::set_path_by_peer(const std::string &connection, std::size_t path, bool up)
@@ -449,6 +461,8 @@ base::Result<void> Manager::set_path_by_peer(const std::string &connection, std:
     const ConnectionRecord *record = find(connection);
     if (record == nullptr || path >= record->paths.size())
         return no_path(connection, path);
+    if ((path_state(connection, path).status == core::PathStatus::kUp) == up)
+        return {};
     plane_.set_path_by_peer(connection, path, up);
     return plane_.commit();
 }

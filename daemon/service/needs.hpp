@@ -90,6 +90,8 @@ public:
     // By the peer.
     virtual void set_path_by_peer(const std::string &connection, std::size_t path, bool up) = 0;
     virtual base::Result<void> commit() = 0;
+    // Waits shortly until what was committed can be seen. Never for a peer: it could hold us up.
+    virtual void settle() = 0;
 
     // As it is now.
     virtual PathState path_state(const std::string &connection, std::size_t path) = 0;

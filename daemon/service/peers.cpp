@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <utility>
 
 namespace mpt::service {
@@ -17,6 +18,9 @@ constexpr std::uint32_t kMessageBurst = 200;
 // Connections that peers create, all together.
 constexpr std::uint32_t kCreationsPerSecond = 1;
 constexpr std::uint32_t kCreationBurst = 20;
+// How long the key of conf.template is kept before the file is read once more: a create that is not authentic yet is
+// no reason to read files.
+constexpr base::Duration kTemplateKeyLife = std::chrono::seconds(1);
 
 constexpr std::uint8_t kSend = 1; // guide Table 2
 constexpr std::uint8_t kReceive = 2;
@@ -25,6 +29,17 @@ proto::ControlKey key_of(const config::ConnectionConfig &config)
 {
     const auto key = proto::ControlKey::parse(config.auth_key);
     return key && config.auth_type == config::AuthType::kSha256 ? *key : proto::ControlKey();
+}
+
+// The errors among the problems that are not in `known`, one a line; empty if there is none.
+std::string errors_of(const std::vector<config::Problem> &problems, const std::vector<config::Problem> &known)
+{
+    std::vector<std::string> lines;
+    for (const config::Problem &problem : problems)
+        if (problem.severity == config::Severity::kError &&
+            std::find(known.begin(), known.end(), problem) == known.end())
+            lines.push_back("connections/" + problem.to_string());
+    return fmt::format("{}", fmt::join(lines, "\n"));
 }
 
 std::string words(bool up)
@@ -54,18 +69,32 @@ config::ConnectionConfig Peers::in_use(config::ConnectionConfig config) const
     return config;
 }
 
-void Peers::send(const Way &way, base::ConstOctets datagram, Notices &notices)
+void Peers::send(Exchange &exchange, base::ConstOctets datagram)
 {
     if (datagram.empty())
         return;
-    if (auto sent = port_.send(way.local, way.interface, way.peer, datagram); !sent)
-        notices.push_back({Notice::Level::kWarning, sent.error().text}); // it is sent again
+    const Way &way = exchange.way;
+    const auto sent = port_.send(way.local, way.interface, way.peer, datagram);
+    exchange.failure = sent ? "" : sent.error().text;
+}
+
+// Whether it can be sent is the asker's concern: a wrong source address shall not fill the log.
+void Peers::answer(const core::ControlRoute &route, base::ConstOctets datagram)
+{
+    if (datagram.empty())
+        return;
+    std::string interface; // of the path that has the address; else the kernel chooses
+    for (const auto &record : manager_.connections())
+        for (const PathRecord &path : record->paths)
+            if (interface.empty() && path.parameters.local.address == route.local)
+                interface = path.parameters.interface;
+    static_cast<void>(port_.send(route.local, interface, route.peer, datagram));
 }
 
 // ---- telling
 
 void Peers::on_path_status(base::Instant now, const std::string &connection, std::size_t path,
-                           const core::StatusChange &change, Notices &notices)
+                           const core::StatusChange &change)
 {
     const ConnectionRecord *record = manager_.find(connection);
     if (record == nullptr || (record->config.permission & kSend) == 0 || !record->config.remote_cmd_port)
@@ -88,7 +117,7 @@ void Peers::on_path_status(base::Instant now, const std::string &connection, std
     }
     if (change.to == core::PathStatus::kUp)
         telling.teller.hurry(now);
-    tell(now, *record, telling, notices);
+    tell(now, *record, telling);
 }
 
 // Over another path that is up; where none is, a path that comes up tells so itself.
@@ -109,14 +138,22 @@ std::optional<Peers::Way> Peers::way_for(const ConnectionRecord &record, const c
     return Way{path.local.address, path.interface, {path.remote.address, *record.config.remote_cmd_port}};
 }
 
-void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &telling, Notices &notices)
+void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &telling)
 {
     if (telling.exchange)
         return;
-    const auto report = telling.teller.start(now);
+    const auto is_so = [&](const core::StatusTeller::Report &report) {
+        return report.path < record.paths.size() &&
+               report.up == (manager_.path_state(record.config.name, report.path).status == core::PathStatus::kUp);
+    };
+    auto report = telling.teller.start(now);
+    for (; report && !is_so(*report); report = telling.teller.start(now)) { // a reload or restart has changed it
+        telling.teller.forget(report->path);
+        telling.teller.on_answer();
+    }
     if (!report)
         return;
-    const auto way = report->path < record.paths.size() ? way_for(record, *report) : std::nullopt;
+    const auto way = way_for(record, *report);
     if (!way)
         return telling.teller.on_failure(now);
     const config::ConnectionConfig own = in_use(record.config);
@@ -131,8 +168,8 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
     const auto body = proto::encode_path_addresses(
         {own.paths[report->path].public_ipaddr, record.paths[report->path].parameters.remote.address});
     request.body.assign(body.begin(), body.end());
-    telling.exchange.emplace(Exchange{core::HandshakeInitiator(now, std::move(request)), *way});
-    send(*way, telling.exchange->handshake.on_deadline(now), notices);
+    telling.exchange.emplace(Exchange{core::HandshakeInitiator(now, std::move(request)), *way, ""});
+    send(*telling.exchange, telling.exchange->handshake.on_deadline(now));
 }
 
 // The exchange is over.
@@ -142,7 +179,7 @@ void Peers::tell_done(base::Instant now, const ConnectionRecord &record, Telling
     const bool up = handshake.request().argument == proto::kPathUp;
     std::string failure;
     if (!handshake.answer())
-        failure = "it does not answer";
+        failure = telling.exchange->failure.empty() ? "it does not answer" : telling.exchange->failure;
     else if (handshake.answer()->result != proto::ControlResult::kDone)
         failure = proto::to_string(handshake.answer()->result);
     if (handshake.answer())
@@ -154,7 +191,7 @@ void Peers::tell_done(base::Instant now, const ConnectionRecord &record, Telling
                            fmt::format("connection {}: telling the peer {} that a path is {}: {}", record.config.name,
                                        telling.exchange->way.peer.to_string(), words(up), failure)});
     telling.exchange.reset();
-    tell(now, record, telling, notices);
+    tell(now, record, telling);
 }
 
 // ---- time
@@ -190,17 +227,17 @@ void Peers::on_deadline(base::Instant now, Notices &notices)
         }
         Telling &telling = at->second;
         if (telling.exchange && is_due(telling.exchange->handshake.deadline())) {
-            send(telling.exchange->way, telling.exchange->handshake.on_deadline(now), notices);
+            send(*telling.exchange, telling.exchange->handshake.on_deadline(now));
             if (telling.exchange->handshake.is_over())
                 tell_done(now, *record, telling, notices);
         }
-        tell(now, *record, telling, notices);
+        tell(now, *record, telling);
         ++at;
     }
     for (auto at = creating_.begin(); at != creating_.end();) {
         Exchange &exchange = at->second.exchange;
         if (is_due(exchange.handshake.deadline()))
-            send(exchange.way, exchange.handshake.on_deadline(now), notices);
+            send(exchange, exchange.handshake.on_deadline(now));
         if (!exchange.handshake.is_over() && at->second.deadline > now) {
             ++at;
             continue;
@@ -233,7 +270,7 @@ bool Peers::take_answer(base::Instant now, const base::Endpoint &peer, const pro
     const auto offer = [&](Exchange &exchange) {
         const auto next = exchange.handshake.on_message(now, peer, message, datagram);
         if (next)
-            send(exchange.way, *next, notices);
+            send(exchange, *next);
         else if (next.error() != proto::ControlDrop::kNoExchange)
             ++drops_[static_cast<std::size_t>(next.error())];
         return next.has_value() || next.error() != proto::ControlDrop::kNoExchange;
@@ -273,10 +310,7 @@ void Peers::take_question(base::Instant now, const core::ControlRoute &route, co
     } else {
         if (!manager_.interface().accept_remote)
             return drop(proto::ControlDrop::kUnknownPeer);
-        Notices unused; // nobody may fill the log from outside
-        const auto conf_template = load_template(unused);
-        const auto found = conf_template ? core::create_key(*conf_template, manager_.interface().allow_default_key)
-                                         : base::Result<proto::ControlKey>(base::Failure(conf_template.error()));
+        const std::optional<proto::ControlKey> found = template_key(now);
         if (!found)
             return drop(proto::ControlDrop::kUnknownPeer);
         key = *found;
@@ -284,12 +318,12 @@ void Peers::take_question(base::Instant now, const core::ControlRoute &route, co
     auto step = responder_.on_message(now, route, message, datagram, auth, key, random_());
     if (!step)
         return drop(step.error());
-    send({route.local, "", route.peer}, step->send, notices);
+    answer(route, step->send);
     if (!step->task)
         return;
     const Reply reply = do_task(now, *step->task, notices);
-    if (const auto answer = responder_.answer(now, step->task->exchange, reply.result, reply.body))
-        send({answer->route.local, "", answer->route.peer}, answer->datagram, notices);
+    if (const auto round4 = responder_.answer(now, step->task->exchange, reply.result, reply.body))
+        answer(round4->route, round4->datagram);
 }
 
 Peers::Reply Peers::do_task(base::Instant now, const core::HandshakeTask &task, Notices &notices)
@@ -344,6 +378,20 @@ base::Result<config::ConnectionConfig> Peers::load_template(Notices &notices) co
     return std::move(*parsed.value);
 }
 
+// Nothing if nobody can create a connection here.
+std::optional<proto::ControlKey> Peers::template_key(base::Instant now)
+{
+    if (now < template_key_expires_)
+        return template_key_;
+    Notices unused; // nobody may fill the log from outside
+    template_key_.reset();
+    template_key_expires_ = now + kTemplateKeyLife;
+    if (const auto conf_template = load_template(unused))
+        if (const auto key = core::create_key(*conf_template, manager_.interface().allow_default_key))
+            template_key_ = *key;
+    return template_key_;
+}
+
 Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, Notices &notices)
 {
     const std::string peer = task.route.peer.to_string();
@@ -351,13 +399,14 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
         notices.push_back({Notice::Level::kWarning, fmt::format("{} may not create a connection: {}", peer, why)});
         return Reply{result, core::refusal_body(result)};
     };
+    // Before all that says something: a peer that goes on asking does not fill the log.
+    if (!creations_.allow(now, {}))
+        return {proto::ControlResult::kTooMany, core::refusal_body(proto::ControlResult::kTooMany)};
     const auto count = std::count_if(manager_.connections().begin(), manager_.connections().end(),
                                      [](const auto &record) { return !record->created_by.empty(); });
     if (count >= manager_.interface().max_peer_connections)
         return refuse(proto::ControlResult::kTooMany,
                       fmt::format("peers have created {} (max_peer_connections)", count));
-    if (!creations_.allow(now, {}))
-        return refuse(proto::ControlResult::kTooMany, "too many have been created just now");
     const auto conf_template = load_template(notices);
     if (!conf_template)
         return refuse(proto::ControlResult::kRefused, conf_template.error().text);
@@ -379,7 +428,7 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
 }
 
 // The configuration of a connection, whether it runs or waits for a create.
-base::Result<config::ConnectionConfig> Peers::own_side(const std::string &file, Notices &notices) const
+base::Result<config::ConnectionConfig> Peers::own_side(const std::string &file) const
 {
     if (const ConnectionRecord *record = manager_.find_file(file))
         return record->config;
@@ -387,44 +436,47 @@ base::Result<config::ConnectionConfig> Peers::own_side(const std::string &file, 
     if (!text)
         return base::Failure(text.error());
     auto parsed = config::parse_connection(file, *text);
-    for (const config::Problem &problem : parsed.problems)
-        if (problem.severity == config::Severity::kError)
-            notices.push_back({Notice::Level::kError, "connections/" + problem.to_string()});
     if (!parsed.value)
-        return base::fail(base::ErrorCode::kInvalidConfig, fmt::format("connections/{} has errors", file));
+        return base::fail(base::ErrorCode::kInvalidConfig, errors_of(parsed.problems, {}));
     return std::move(*parsed.value);
 }
 
-void Peers::create(base::Instant now, const std::string &file, Done done, Notices &notices)
+void Peers::create(base::Instant now, const std::string &file, Done done)
 {
     if (auto named = check_file_name(file); !named)
         return done(named);
     if (creating_.contains(file))
         return done(base::fail(base::ErrorCode::kConflict, fmt::format("{} is being created already", file)));
-    auto own = own_side(file, notices);
+    auto own = own_side(file);
     if (!own)
         return done(base::Failure(own.error()));
+    // Guide 4.7: the path with cmd_default = 1 if its status is 0x00 or 0x80, else the first such path.
     const auto fits = [&](std::size_t i) {
         const config::PathConfig &path = own->paths[i];
         const ConnectionRecord *record = manager_.find_file(file);
-        const core::PathStatus status =
-            record == nullptr ? core::PathStatus::kDead : manager_.path_state(record->config.name, i).status;
-        return path.cmd_default && path.remote_ipaddr &&
+        const core::PathStatus status = record == nullptr ? static_cast<core::PathStatus>(path.status)
+                                                          : manager_.path_state(record->config.name, i).status;
+        return path.remote_ipaddr && !path.remote_ipaddr->is_unspecified() &&
                (status == core::PathStatus::kUp || status == core::PathStatus::kDead);
     };
     std::optional<std::size_t> path;
-    for (std::size_t i = 0; i < own->paths.size() && !path; ++i)
-        if (fits(i))
-            path = i;
-    for (std::size_t i = 0; i < own->paths.size() && !path; ++i)
-        if (own->paths[i].remote_ipaddr)
-            path = i;
+    for (const bool by_default : {true, false})
+        for (std::size_t i = 0; i < own->paths.size() && !path; ++i)
+            if (own->paths[i].cmd_default == by_default && fits(i))
+                path = i;
     if (!path)
         return done(base::fail(base::ErrorCode::kInvalidConfig,
-                               fmt::format("connections/{}: a path with cmd_default = 1 needs remote_ipaddr, the "
-                                           "peer's address to send the command to",
+                               fmt::format("connections/{}: no path can carry the command to the peer: it needs "
+                                           "remote_ipaddr, and must not be down (cmd_default = 1 chooses one of "
+                                           "several)",
                                            file)));
     const std::vector<config::ConnectionConfig> others = manager_.others(file);
+    std::vector<config::ConnectionConfig> all = others; // now: the peer would have its side before we find out
+    all.push_back(*own);
+    if (const std::string errors = errors_of(config::check_connections(manager_.interface(), all),
+                                             config::check_connections(manager_.interface(), others));
+        !errors.empty())
+        return done(base::fail(base::ErrorCode::kConflict, errors));
     const std::vector<base::Prefix> own_addresses = network_.addresses();
     const bool allow_default_key = manager_.interface().allow_default_key;
     const config::ConnectionConfig told = in_use(*own);
@@ -448,19 +500,21 @@ void Peers::create(base::Instant now, const std::string &file, Done done, Notice
     const config::ConnectionConfig filed = record == nullptr ? *own : record->filed;
     const Way way{told.paths[*path].private_ipaddr, own->paths[*path].interface_name, request.peer};
     Creating &creating = creating_
-                             .emplace(file, Creating{{core::HandshakeInitiator(now, std::move(request)), way},
+                             .emplace(file, Creating{{core::HandshakeInitiator(now, std::move(request)), way, ""},
                                                      std::move(*own),
                                                      filed,
                                                      std::move(done),
                                                      now + manager_.interface().cmd_timeout})
                              .first->second;
-    send(way, creating.exchange.handshake.on_deadline(now), notices);
+    send(creating.exchange, creating.exchange.handshake.on_deadline(now));
 }
 
 void Peers::created(Creating creating, Notices &notices)
 {
     const std::string peer = creating.exchange.way.peer.to_string();
     const auto &answer = creating.exchange.handshake.answer();
+    if (!answer && !creating.exchange.failure.empty())
+        return creating.done(base::fail(base::ErrorCode::kSystem, creating.exchange.failure));
     if (!answer)
         return creating.done(base::fail(
             base::ErrorCode::kSystem,
@@ -472,6 +526,15 @@ void Peers::created(Creating creating, Notices &notices)
         return creating.done(
             base::fail(base::ErrorCode::kConflict,
                        fmt::format("{} does not create the connection: {}", peer, proto::to_string(answer->result))));
+    // What was asked for must still be what is there.
+    const auto now_own = own_side(creating.own.file);
+    if (!now_own)
+        return creating.done(base::Failure(now_own.error()));
+    if (*now_own != creating.own)
+        return creating.done(base::fail(base::ErrorCode::kConflict,
+                                        fmt::format("connections/{} was changed while the peer was asked: the peer has "
+                                                    "created its side, this one is left as it is",
+                                                    creating.own.file)));
     const std::vector<config::ConnectionConfig> others = manager_.others(creating.own.file);
     const std::vector<base::Prefix> own_addresses = network_.addresses();
     auto complete = core::complete_create(

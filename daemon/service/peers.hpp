@@ -30,13 +30,13 @@ public:
 
     // The status of a path has changed: the peer is told if it cannot know and `permission` has SEND.
     void on_path_status(base::Instant now, const std::string &connection, std::size_t path,
-                        const core::StatusChange &change, Notices &notices);
+                        const core::StatusChange &change);
     // A datagram has come to the control port, from `peer` to our address `local`.
     void on_datagram(base::Instant now, const base::Endpoint &peer, const base::Address &local,
                      base::ConstOctets datagram, Notices &notices);
 
     // Creates the peer's side of the connection of the file (guide 4.7). `done` is called once, maybe at once.
-    void create(base::Instant now, const std::string &file, Done done, Notices &notices);
+    void create(base::Instant now, const std::string &file, Done done);
 
     // When on_deadline() wants to be called next; nothing if never.
     std::optional<base::Instant> deadline() const;
@@ -56,6 +56,7 @@ private:
     struct Exchange {
         core::HandshakeInitiator handshake;
         Way way;
+        std::string failure; // why it could not be sent the last time; empty if it could
     };
     struct Telling {
         core::StatusTeller teller;
@@ -70,9 +71,10 @@ private:
         base::Instant deadline; // of cmd_timeout
     };
 
-    void send(const Way &way, base::ConstOctets datagram, Notices &notices);
+    void send(Exchange &exchange, base::ConstOctets datagram);
+    void answer(const core::ControlRoute &route, base::ConstOctets datagram);
     // Begins what is due to be told about the connection's paths.
-    void tell(base::Instant now, const ConnectionRecord &record, Telling &telling, Notices &notices);
+    void tell(base::Instant now, const ConnectionRecord &record, Telling &telling);
     void tell_done(base::Instant now, const ConnectionRecord &record, Telling &telling, Notices &notices);
     std::optional<Way> way_for(const ConnectionRecord &record, const core::StatusTeller::Report &report) const;
 
@@ -92,7 +94,8 @@ private:
     void created(Creating creating, Notices &notices);
     config::ConnectionConfig in_use(config::ConnectionConfig config) const;
     base::Result<config::ConnectionConfig> load_template(Notices &notices) const;
-    base::Result<config::ConnectionConfig> own_side(const std::string &file, Notices &notices) const;
+    std::optional<proto::ControlKey> template_key(base::Instant now);
+    base::Result<config::ConnectionConfig> own_side(const std::string &file) const;
 
     Manager &manager_;
     ConfigDirectory &directory_;
@@ -100,10 +103,12 @@ private:
     ControlPort &port_;
     const Random random_;
     core::HandshakeResponder responder_;
-    core::SourceLimiter messages_;             // of a source
-    core::SourceLimiter creations_;            // of all
-    std::map<std::string, Telling> tellings_;  // by connection
-    std::map<std::string, Creating> creating_; // by file
+    core::SourceLimiter messages_;                  // of a source
+    core::SourceLimiter creations_;                 // of all
+    std::map<std::string, Telling> tellings_;       // by connection
+    std::map<std::string, Creating> creating_;      // by file
+    std::optional<proto::ControlKey> template_key_; // until template_key_expires_
+    base::Instant template_key_expires_{};
     std::array<std::uint64_t, proto::kControlDropCount> drops_{};
 };
 

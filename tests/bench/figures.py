@@ -11,7 +11,8 @@ import statistics
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'net'))
+for folder in ('net', 'bus'):
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / folder))
 import lab
 
 

@@ -170,7 +170,7 @@ class Files(ChangeTest):
 
     def test_delete_while_the_peer_is_asked(self):
         """A create that waits for the peer ends with its connection."""
-        self.write('link.conf', self.link(auth_type=2, auth_key='0123456789abcdef' * 4))
+        self.write('link.conf', self.link(auth_key='0123456789abcdef' * 4))
         self.reload()
         waiting = self.bus.send(LINK, CONNECTION, 'Create')
         self.monitor.wait(member='Create')

@@ -29,7 +29,7 @@ STATUS = {  # the schema of mpt(1)
     'command_timeout_usec': int, 'workers': int, 'monotonic_usec': int, 'problems': list, 'tunnels': list, 'connections': list}
 STATUS_TUNNEL = {'name': str, 'mtu': int, 'addresses': list, 'counters': dict}
 STATUS_CONNECTION = {
-    'name': str, 'file': str, 'file_present': bool, 'unsaved': bool, 'tunnel': str, 'permission': int, 'ip_version': int,
+    'name': str, 'file': str, 'file_present': bool, 'unsaved': bool, 'created_by': str, 'tunnel': str, 'permission': int, 'ip_version': int,
     'local_address': str, 'remote_address': str, 'local_port': int, 'remote_port': int, 'remote_control_port': int,
     'status': int, 'reorder_window': int, 'max_buffer_delay_usec': int, 'auth_type': int, 'has_key': bool, 'networks': list,
     'counters': dict, 'paths': list}

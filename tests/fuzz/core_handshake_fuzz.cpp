@@ -5,6 +5,7 @@
 #include "daemon/core/handshake_initiator.hpp"
 #include "daemon/core/handshake_responder.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
 
@@ -41,20 +42,35 @@ private:
     std::size_t size_;
 };
 
+// Of 16 octets.
+proto::ControlRandom random_number(std::uint8_t seed)
+{
+    proto::RandomNumber number;
+    number.fill(std::byte{0x55});
+    number[0] = std::byte{seed};
+    return number;
+}
+
 core::HandshakeRequest request_of(std::uint8_t kind)
 {
     core::HandshakeRequest request;
-    request.auth = static_cast<config::AuthType>(kind % 3);
+    request.auth = (kind & 0x40) != 0 ? config::AuthType::kHmacSha256 : static_cast<config::AuthType>(kind % 3);
+    request.random = random_number(kind);
     request.key = *proto::ControlKey::parse("A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1D2");
     request.initiator = *base::Address::parse("10.0.0.2");
     request.responder = *base::Address::parse("10.0.0.3");
     request.peer = {*base::Address::parse("10.1.1.3"), 60456};
     if (kind % 4 == 3) {
         request.command = proto::ControlCommand::kCreate;
-        request.auth = config::AuthType::kSha256;
+        request.auth = std::max(request.auth, config::AuthType::kSha256);
         request.body.assign(100, std::byte{'#'});
     } else {
         request.argument = kind & 0x80;
+        if (request.auth == config::AuthType::kHmacSha256) {
+            const auto change = proto::encode_path_change({1, true, std::nullopt});
+            request.body.assign(change.begin(), change.end());
+            return request;
+        }
         const auto body = proto::encode_path_addresses({request.initiator, request.responder});
         request.body.assign(body.begin(), body.end());
     }
@@ -154,7 +170,7 @@ private:
         require(!step || !was_over);
         if (step)
             keep(for_responder_, *step);
-        if (initiator_.answer() && request_.auth == config::AuthType::kSha256)
+        if (initiator_.answer() && request_.auth >= config::AuthType::kSha256)
             require(is_answered_ && static_cast<std::uint8_t>(initiator_.answer()->result) == kResult);
     }
 
@@ -165,20 +181,21 @@ private:
         offer_responder(octets, input.next());
     }
 
-    void offer_responder(const Bytes &octets, std::uint32_t random)
+    void offer_responder(const Bytes &octets, std::uint8_t random)
     {
         const auto message = proto::decode_control(octets);
         if (!message)
             return;
         const core::ControlRoute route{{*base::Address::parse("10.1.1.2"), 60456}, request_.peer.address};
-        auto step = responder_.on_message(now_, route, *message, octets, request_.auth, request_.key, random);
+        auto step =
+            responder_.on_message(now_, route, *message, octets, request_.auth, request_.key, random_number(random));
         if (!step)
             return;
         require(step->send.size() <= octets.size());
         keep(for_initiator_, step->send);
         if (step->task) {
             require(step->send.empty());
-            if (request_.auth == config::AuthType::kSha256)
+            if (request_.auth >= config::AuthType::kSha256)
                 require(step->task->body == request_.body && step->task->argument == request_.argument);
             tasks_.push_back(std::move(*step->task));
         }
@@ -193,7 +210,7 @@ private:
         const auto reply = responder_.answer(now_, task.exchange, proto::ControlResult{kResult}, {});
         if (!reply)
             return;
-        require(reply->datagram.size() <= 40 + 36 + task.body.size());
+        require(reply->datagram.size() <= 40 + 48 + task.body.size());
         is_answered_ = true;
         keep(for_initiator_, reply->datagram);
     }

@@ -41,6 +41,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         const auto addresses = proto::decode_path_addresses(message->body);
         if (addresses && proto::decode_path_addresses(proto::encode_path_addresses(*addresses)) != addresses)
             std::abort();
+        const auto change = proto::decode_path_change(message->body);
+        if (change && proto::decode_path_change(proto::encode_path_change(*change)) != change)
+            std::abort();
     }
     return 0;
 }

@@ -137,8 +137,8 @@ def check_statistics():
     for line in re.findall(r'^\t+(\*\w+\*(?:, \*\w+\*)*)$', section, re.M):
         documented.update(re.findall(r'\*(\w+)\*', line))
     known = {'status'} | set(re.findall(r'\{"(\w+)", ', (ROOT / 'daemon/statistics.cpp').read_text()))
-    for name in ('daemon/plane/counters.cpp', 'daemon/proto/drop_reason.cpp'):
-        reasons = re.findall(r'case .*:\n\s+return "(.*)";', (ROOT / name).read_text())
+    for name, kind in (('daemon/plane/counters.cpp', ''), ('daemon/proto/drop_reason.cpp', ''), ('daemon/proto/control.cpp', 'ControlDrop::')):
+        reasons = re.findall(rf'case {kind}.*:\n\s+return "(.*)";', (ROOT / name).read_text())
         known.update('drop_' + reason.replace(' ', '_') for reason in reasons)
     for name in sorted(known - documented):
         yield f'man/mptd.8.scd: STATISTICS does not describe {name}'

@@ -157,16 +157,16 @@ class Trickle:
 
 class Pair:
     """Hosts a and b of the guide's Figure 3 with ready daemons over the links that are there. `path_keys` are keys of every path, `keys`
-    further ones of the connection."""
+    further ones of the connection; `wrapper` a command that runs the daemons."""
 
-    def __init__(self, net, path_keys=FAST, **keys):
+    def __init__(self, net, path_keys=FAST, wrapper=(), **keys):
         self.net = net
         self.daemons = {}
         for host in 'ab':
             peer = {'a': 'b', 'b': 'a'}[host]
             paths = [lab.path(name, lab.path_address(host, 4, number), lab.path_address(peer, 4, number), **path_keys)
                      for number, name in enumerate(LINKS)]
-            self.daemons[host] = start_daemon(net, host, paths, **{'reorder_window': 1000, 'max_buffdelay_msec': 100, **keys})
+            self.daemons[host] = start_daemon(net, host, paths, wrapper, **{'reorder_window': 1000, 'max_buffdelay_msec': 100, **keys})
 
     def statistics(self, host, number):
         return self.daemons[host].statistics().path(number)
@@ -246,12 +246,12 @@ class TranslatedPair:
         self.net['a'].run('ip', '-batch', '-', input=f'address add {inside}/24 dev eth1\nroute replace 10.2.2.0/24 via 192.168.7.1\n')
 
 
-def start_daemon(net, host, paths, **keys):
-    """A daemon with one connection over these paths, ready."""
+def start_daemon(net, host, paths, wrapper=(), **keys):
+    """A daemon with one connection over these paths, ready; `wrapper` is a command that runs it."""
     peer = {'a': 'b', 'b': 'a'}[host]
     directory = lab.write_config(
         net.directory / f'config-{host}', lab.tunnels((f'{lab.tunnel_address(host, 4)}/24', f'{lab.tunnel_address(host, 6)}/64')),
         link=lab.connection(lab.tunnel_address(host, 4), lab.tunnel_address(peer, 4), paths, **keys))
-    daemon = lab.Daemon(net[host], directory)
+    daemon = lab.Daemon(net[host], directory, wrapper)
     daemon.wait_ready()
     return daemon

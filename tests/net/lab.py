@@ -224,11 +224,11 @@ class Lab:
 
 
 class Statistics:
-    """What the daemon prints on SIGUSR1: connections['NAME'], paths['NAME', N], tunnels['tun0'] and sockets['ADDRESS:PORT']
-    are dictionaries of the keys, numbers as int."""
+    """What the daemon prints on SIGUSR1: connections['NAME'], paths['NAME', N], tunnels['tun0'], sockets['ADDRESS:PORT'] and
+    control are dictionaries of the keys, numbers as int."""
 
     def __init__(self, lines):
-        self.connections, self.paths, self.tunnels, self.sockets = {}, {}, {}, {}
+        self.connections, self.paths, self.tunnels, self.sockets, self.control = {}, {}, {}, {}, {}
         for line in lines:
             values = dict(word.split('=', 1) for word in line.split()[1:] if '=' in word)
             values = {key: int(value) if value.isdecimal() else value for key, value in values.items()}
@@ -240,9 +240,11 @@ class Statistics:
                 self.tunnels[values.pop('tunnel')] = values
             elif 'socket' in values:
                 self.sockets[values.pop('socket')] = values
+            else:
+                self.control = values
 
     def drops(self):
-        """Drop reasons and how often, summed over everything."""
+        """Drop reasons and how often, summed over everything but the control port."""
         total = {}
         for lines in (self.connections, self.paths, self.tunnels, self.sockets):
             for values in lines.values():

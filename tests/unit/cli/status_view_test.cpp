@@ -97,10 +97,14 @@ TEST(StatusTable, TellsWhatIsOutOfOrder)
 {
     Connection gone = sample_connection("gone", {sample_path(0)});
     gone.file_present = false;
+    Connection created = sample_connection("created", {sample_path(0)});
+    created.file_present = false;
+    created.created_by = "192.0.2.1:60456";
     Connection unsaved = sample_connection("unsaved", {sample_path(0)});
     unsaved.unsaved = true;
     unsaved.paths[0].held_back = true;
-    const auto lines = table(sample_snapshot({gone, unsaved}));
+    const auto lines = table(sample_snapshot({created, gone, unsaved}));
+    EXPECT_THAT(lines, Contains(HasSubstr("created by 192.0.2.1:60456; mpt save keeps it")));
     EXPECT_THAT(lines, Contains(HasSubstr("its file is gone")));
     EXPECT_THAT(lines, Contains(HasSubstr("mpt save writes the changes")));
     EXPECT_THAT(lines, Contains(HasSubstr("held back")));

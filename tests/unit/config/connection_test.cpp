@@ -201,8 +201,8 @@ INSTANTIATE_TEST_SUITE_P(
         Range{"path_count = 1", {"1"}, {"0", "21", "x"}}, //
         Range{"network_count = 1", {"1"}, {"21", "-1"}},  //
         Range{"reorder_window = 900", {"0", "10000"}, {"10001", "10.000"}},
-        Range{"max_buffdelay_msec = 200", {"0", "10000"}, {"10001"}}, //
-        Range{"auth_type = 2", {"0", "1", "2"}, {"3", "SHA256"}},     //
+        Range{"max_buffdelay_msec = 200", {"0", "10000"}, {"10001"}},  //
+        Range{"auth_type = 2", {"0", "1", "2", "3"}, {"4", "SHA256"}}, //
         Range{"ip_local = fec0::2",
               {"fec0::4"},
               {"fec0::2/64", "::", "::1", "ff02::1", "10.0.0.2", "0.0.0.0", "fe80::1%e"}},
@@ -433,6 +433,10 @@ TEST(Connection, LooksAtTheKeyOnlyWhereItIsUsed)
     EXPECT_THAT(problems(without(kEveryKey, "auth_key")),
                 ElementsAre("c.conf:20: auth_key: must be 64 hexadecimal digits, as auth_type = 2 needs"));
     EXPECT_THAT(problems(without(unused, "auth_key")), IsEmpty());
+    const std::string hmac = with(kEveryKey, "auth_type = 2", "auth_type = 3");
+    EXPECT_EQ(value(hmac).auth_type, AuthType::kHmacSha256);
+    EXPECT_THAT(problems(without(hmac, "auth_key")),
+                ElementsAre("c.conf:20: auth_key: must be 64 hexadecimal digits, as auth_type = 3 needs"));
     EXPECT_FALSE(value(with(unused, kKey, "0")).has_key());
     EXPECT_FALSE(value(without(unused, "auth_key")).has_key());
 
@@ -538,7 +542,7 @@ TEST(Connection, TellsAllProblemsAtOnce)
     EXPECT_THAT(problems(text + "garbage\n"),
                 ElementsAre("c.conf:5: permission = 4: must be 0 to 3",
                             "c.conf:10: ip_remote = 10.0.0.2: must not be the same as ip_local",
-                            "c.conf:18: auth_type = 9: must be 0 to 2",
+                            "c.conf:18: auth_type = 9: must be 0 to 3",
                             "c.conf:29: keepalive_time = soon: must be 0 to 3600 (seconds)",
                             "c.conf:32: weight_out = 0: must be 1 to 10000",
                             "c.conf:49: is neither '[section]', nor 'key = value', nor a comment"));

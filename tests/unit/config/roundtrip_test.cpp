@@ -146,7 +146,7 @@ public:
                 each.remote_ipaddr.reset();
         }
         c.paths[number(0, static_cast<unsigned>(c.paths.size() - 1))].cmd_default = chance(50);
-        if (c.auth_type == AuthType::kSha256 || (!c.is_complete() && chance(50))) {
+        if (needs_key(c.auth_type) || (!c.is_complete() && chance(50))) {
             while (c.auth_key.size() < kKeyDigits)
                 c.auth_key += "0123456789abcdefABCDEF"[number(0, 21)];
         } else if (c.is_complete() && chance(50)) {
@@ -233,7 +233,7 @@ TEST(Serialise, TemplateReadsBackAsItWas)
         model.remote_cmd_port.reset();
         for (PathConfig &path : model.paths)
             path.remote_ipaddr.reset();
-        if (model.auth_type != AuthType::kSha256)
+        if (!needs_key(model.auth_type))
             model.auth_key = "0";
         const Parsed<ConnectionConfig> parsed = parse_template("c.conf", serialise(model));
         ASSERT_THAT(errors(parsed.problems), IsEmpty()) << seed << "\n" << serialise(model);

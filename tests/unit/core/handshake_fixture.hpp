@@ -46,6 +46,18 @@ inline Bytes bytes(base::ConstOctets octets)
     return {octets.begin(), octets.end()};
 }
 
+// Of 16 octets, beginning with `number`.
+inline proto::ControlRandom random_number(std::uint32_t number)
+{
+    proto::RandomNumber octets;
+    octets.fill(std::byte{0xee});
+    base::store_be(octets.data(), number);
+    return octets;
+}
+
+inline constexpr std::array kAllTypes{config::AuthType::kNone, config::AuthType::kRandom, config::AuthType::kSha256,
+                                      config::AuthType::kHmacSha256};
+
 constexpr std::string_view kHostA = "10.1.1.2";
 constexpr std::string_view kHostB = "10.1.1.3";
 
@@ -65,8 +77,14 @@ inline HandshakeRequest status_request(config::AuthType auth)
     request.initiator = address("10.0.0.2");
     request.responder = address("10.0.0.3");
     request.peer = endpoint(kHostB);
-    const auto body = proto::encode_path_addresses({address("10.1.1.2"), address("10.1.1.3")});
-    request.body.assign(body.begin(), body.end());
+    if (auth == config::AuthType::kHmacSha256) {
+        request.random = random_number(0x40414243);
+        const auto body = proto::encode_path_change({0, true, std::nullopt});
+        request.body.assign(body.begin(), body.end());
+    } else {
+        const auto body = proto::encode_path_addresses({address("10.1.1.2"), address("10.1.1.3")});
+        request.body.assign(body.begin(), body.end());
+    }
     return request;
 }
 
@@ -83,8 +101,8 @@ inline auto give(HandshakeInitiator &initiator, base::Instant now, const Bytes &
     return initiator.on_message(now, endpoint(from), *message, octets);
 }
 
-inline auto give(HandshakeResponder &responder, base::Instant now, const Bytes &octets, std::uint32_t random,
-                 const ControlRoute &from = route())
+inline auto give(HandshakeResponder &responder, base::Instant now, const Bytes &octets,
+                 const proto::ControlRandom &random, const ControlRoute &from = route())
 {
     const auto message = proto::decode_control(octets);
     EXPECT_TRUE(message) << message.error();

@@ -118,8 +118,8 @@ TEST(HandshakeInitiator, AnswersThatDoNotBelongChangeNothing)
     ASSERT_TRUE(give(initiator, kStart + 2ms, rounds[1]));
     const auto deadline = initiator.deadline();
     expect(ControlDrop::kDuplicate, rounds[1]);
-    expect(ControlDrop::kContradiction, changed(rounds[1], [](auto &m) { m.random ^= 1; }));
-    expect(ControlDrop::kWrongRandom, changed(rounds[3], [](auto &m) { m.random ^= 1; }));
+    expect(ControlDrop::kContradiction, changed(rounds[1], [](auto &m) { m.random = m.random.number() ^ 1; }));
+    expect(ControlDrop::kWrongRandom, changed(rounds[3], [](auto &m) { m.random = m.random.number() ^ 1; }));
     forged = rounds[3];
     forged[1] = std::byte{5};
     expect(ControlDrop::kWrongHash, forged);

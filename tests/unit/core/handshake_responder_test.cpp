@@ -56,12 +56,12 @@ TEST(HandshakeResponder, RecordedExchangesAreAnsweredOctetForOctet)
 
 TEST(HandshakeResponder, RepeatedRoundsGetTheSameAnswerAndActOnce)
 {
-    for (const AuthType auth : {AuthType::kNone, AuthType::kRandom, AuthType::kSha256}) {
+    for (const AuthType auth : kAllTypes) {
         HandshakeResponder responder;
         const HandshakeRequest request = status_request(auth);
         const Bytes round1 = round1_of(request);
-        const Bytes round2 = bytes(give(responder, kStart, round1, kRandom).value().send);
-        EXPECT_EQ(bytes(give(responder, kStart + 500ms, round1, kRandom + 1).value().send), round2);
+        const Bytes round2 = bytes(give(responder, kStart, round1, random_number(kRandom)).value().send);
+        EXPECT_EQ(bytes(give(responder, kStart + 500ms, round1, random_number(kRandom + 1)).value().send), round2);
         EXPECT_EQ(responder.open_count(), 1U);
 
         const Bytes round3 = round3_of(request, round2);
@@ -78,11 +78,11 @@ TEST(HandshakeResponder, RepeatedRoundsGetTheSameAnswerAndActOnce)
 
 TEST(HandshakeResponder, AnswersAreNotLongerThanTheirQuestions)
 {
-    for (const AuthType auth : {AuthType::kNone, AuthType::kRandom, AuthType::kSha256}) {
+    for (const AuthType auth : kAllTypes) {
         HandshakeResponder responder;
         const HandshakeRequest request = status_request(auth);
         const Bytes round1 = round1_of(request);
-        const Bytes round2 = bytes(give(responder, kStart, round1, kRandom).value().send);
+        const Bytes round2 = bytes(give(responder, kStart, round1, random_number(kRandom)).value().send);
         EXPECT_EQ(round2.size(), round1.size());
         const Bytes round3 = round3_of(request, round2);
         const auto task = give(responder, kStart, round3, 0).value().task;

@@ -97,6 +97,7 @@ private:
             request.initiator = host.tunnel;
             request.responder = host.peer_tunnel;
             request.peer = host.peer_at;
+            request.random = random_number(static_cast<std::uint32_t>(random_()));
             host.initiator.emplace(now_, std::move(request));
         }
         if (!host.initiator)
@@ -129,7 +130,7 @@ private:
             finish(host);
             return;
         }
-        const auto random = static_cast<std::uint32_t>(random_());
+        const proto::ControlRandom random = random_number(static_cast<std::uint32_t>(random_()));
         const auto step = host.responder.on_message(now_, {host.peer_at, host.at.address}, *message, octets, host.auth,
                                                     key(), random);
         if (!step)
@@ -151,7 +152,7 @@ private:
 
 TEST(Handshake, TwoHundredExchangesOverALinkThatLosesAFifth)
 {
-    for (const AuthType auth : {AuthType::kNone, AuthType::kRandom, AuthType::kSha256}) {
+    for (const AuthType auth : kAllTypes) {
         for (unsigned seed = 0; seed < 200; ++seed) {
             Link link(auth, 0.2, seed);
             link.tell(0, false);
@@ -164,7 +165,7 @@ TEST(Handshake, TwoHundredExchangesOverALinkThatLosesAFifth)
 
 TEST(Handshake, BothHostsAtOnceAreTwoExchanges)
 {
-    for (const AuthType auth : {AuthType::kNone, AuthType::kRandom, AuthType::kSha256}) {
+    for (const AuthType auth : kAllTypes) {
         Link link(auth, 0, 1);
         link.tell(0, false);
         link.tell(1, true);
@@ -177,7 +178,7 @@ TEST(Handshake, BothHostsAtOnceAreTwoExchanges)
 
 TEST(Handshake, LinkThatIsCutIsTriedUntilItWorks)
 {
-    Link link(AuthType::kSha256, 1, 1);
+    Link link(AuthType::kHmacSha256, 1, 1);
     link.tell(0, false);
     EXPECT_GE(link.run(100s), 100s);
     EXPECT_FALSE(link.host(1).told);

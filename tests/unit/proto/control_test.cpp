@@ -3,6 +3,7 @@
 
 #include "tests/unit/proto/packets.hpp"
 #include "tests/unit/proto/recorded_control.hpp"
+#include "tests/unit/proto/type3_vectors.hpp"
 
 #include <gtest/gtest.h>
 #include <ostream>
@@ -184,7 +185,7 @@ TEST(Control, EveryFieldIsChecked)
         EXPECT_EQ(drop_of(with(kPlainRound1, 1, status)), ControlDrop::kArgument);
     for (const unsigned type : {4U, 255U})
         EXPECT_EQ(drop_of(with(kPlainRound1, 2, type)), ControlDrop::kUnknownAuthType);
-    for (const unsigned type : {1U, 2U})
+    for (const unsigned type : {1U, 2U, 3U})
         EXPECT_EQ(drop_of(with(kPlainRound1, 2, type)), ControlDrop::kAuthLength);
     EXPECT_EQ(drop_of(with(kPlainRound1, 3, 4)), ControlDrop::kAuthLength);
     for (const unsigned round : {0U, 5U, 255U})
@@ -256,6 +257,74 @@ TEST(Control, PathAddressesAreOfOneVersionAndLength)
     EXPECT_EQ(decode_path_addresses({}).error(), ControlDrop::kBodyLength);
     EXPECT_EQ(decode_path_addresses(encode_path_addresses({address("fd77::1"), address("10.0.0.1")})).error(),
               ControlDrop::kAddresses);
+}
+
+// The random number of the receiver of each round.
+ControlRandom other_of(std::size_t round)
+{
+    constexpr std::array kFirst{0, 0x40, 0x60, 0x40};
+    RandomNumber number{};
+    for (std::size_t i = 0; i < number.size() && round != 1; ++i)
+        number[i] = static_cast<std::byte>(kFirst[round - 1] + static_cast<int>(i));
+    return number;
+}
+
+TEST(Control, Type3VectorsDecodeVerifyAndEncodeToTheSameOctets)
+{
+    const ControlKey key = *ControlKey::parse(type3::kAuthKey);
+    const std::array rounds{type3::kRound1, type3::kRound2, type3::kRound3, type3::kRound4};
+    for (std::size_t n = 1; n <= rounds.size(); ++n) {
+        SCOPED_TRACE(n);
+        const Bytes octets = from_hex(rounds[n - 1]);
+        const auto message = decode_control(octets);
+        ASSERT_TRUE(message) << message.error();
+        EXPECT_EQ(message->auth, AuthType::kHmacSha256);
+        EXPECT_EQ(message->round, n);
+        EXPECT_TRUE(message->random.is_long());
+        EXPECT_TRUE(has_valid_hash(*message, octets, key, other_of(n)));
+        EXPECT_EQ(encode_control(*message, key, other_of(n)), octets);
+        EXPECT_FALSE(has_valid_hash(*message, octets, key, message->random));
+        EXPECT_FALSE(has_valid_hash(*message, octets, recorded_key(), other_of(n)));
+        for (std::size_t bit = 0; bit < 8 * octets.size(); ++bit) {
+            Bytes changed = octets;
+            changed[bit / 8] ^= std::byte{1} << (bit % 8);
+            const auto decoded = decode_control(changed);
+            EXPECT_FALSE(decoded && decoded->auth == AuthType::kHmacSha256 &&
+                         has_valid_hash(*decoded, changed, key, other_of(n)))
+                << bit;
+        }
+    }
+    const Bytes round3 = from_hex(type3::kRound3);
+    EXPECT_EQ(decode_path_change(decode_control(round3)->body), (PathChange{1, true, 300}));
+    const Bytes create = from_hex(type3::kCreateRound1);
+    ASSERT_TRUE(decode_control(create));
+    EXPECT_TRUE(has_valid_hash(*decode_control(create), create, key));
+    EXPECT_EQ(encode_control(*decode_control(create), key), create);
+}
+
+TEST(Control, PathChangeIsChecked)
+{
+    for (const PathChange &change : {PathChange{0, true, {}}, PathChange{19, false, 1}, PathChange{255, true, 10000}})
+        EXPECT_EQ(decode_path_change(encode_path_change(change)), change);
+    const auto drop = [](std::string_view hex) { return decode_path_change(from_hex(hex)).error(); };
+    EXPECT_EQ(drop("0000000000000000"), ControlDrop::kArgument) << "nothing to set";
+    EXPECT_EQ(drop("0004000000000000"), ControlDrop::kArgument) << "not known";
+    EXPECT_EQ(drop("0003000000000000"), ControlDrop::kArgument) << "weight 0";
+    EXPECT_EQ(drop("0002271100000000"), ControlDrop::kArgument) << "weight 10001";
+    EXPECT_EQ(drop("00010000000000"), ControlDrop::kBodyLength);
+    EXPECT_EQ(drop("000100000000000000"), ControlDrop::kBodyLength);
+    EXPECT_EQ(decode_path_change(from_hex("0501ffff01020304")), (PathChange{5, true, {}})) << "reserved";
+}
+
+TEST(Control, RandomNumberOfAType)
+{
+    const ControlRandom whole = other_of(2);
+    EXPECT_EQ(whole.of_type(AuthType::kHmacSha256), whole);
+    EXPECT_EQ(whole.of_type(AuthType::kSha256), ControlRandom(0x40414243));
+    EXPECT_EQ(whole.of_type(AuthType::kRandom).number(), 0x40414243U);
+    EXPECT_EQ(whole.of_type(AuthType::kNone), ControlRandom());
+    EXPECT_TRUE(whole.is_long());
+    EXPECT_FALSE(ControlRandom(0x40414243).is_long());
 }
 
 TEST(Control, EveryReasonAndResultHasWordsOfItsOwn)

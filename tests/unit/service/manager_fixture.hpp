@@ -204,6 +204,7 @@ public:
     {
         states.at(connection).at(path).status = up ? core::PathStatus::kUp : core::PathStatus::kDead;
     }
+    void settle() override {}
     PathState path_state(const std::string &connection, std::size_t path) override
     {
         return states.at(connection).at(path);

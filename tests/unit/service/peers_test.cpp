@@ -95,7 +95,7 @@ struct Host {
     {
         PathState &state = plane.states.at("link").at(path);
         const core::StatusChange change{std::exchange(state.status, status), status, reason};
-        peers->on_path_status(now, "link", path, change, notices);
+        peers->on_path_status(now, "link", path, change);
     }
     core::PathStatus status(std::size_t path) { return plane.states.at("link").at(path).status; }
 
@@ -222,6 +222,26 @@ TEST_F(PeersTest, WithoutAPathItIsToldWhenOneIsBack)
     EXPECT_EQ(b.status(1), core::PathStatus::kDead);
 }
 
+TEST_F(PeersTest, WhatIsNoLongerSoIsNotTold)
+{
+    both();
+    a.path_is(now, 1, core::PathStatus::kInterfaceDown, core::StatusReason::kInterface);
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    a.port.sent.clear();
+    a.plane.states.at("link").at(0).status = core::PathStatus::kUp; // as after a restart, which is no event
+    wait(20s);
+    EXPECT_EQ(b.status(0), core::PathStatus::kUp);
+    EXPECT_EQ(b.status(1), core::PathStatus::kDead);
+}
+
+TEST_F(PeersTest, AnswersLeaveByThePathsInterface)
+{
+    both();
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    carry();
+    EXPECT_THAT(b.port.interfaces, ElementsAre("eth2", "eth2"));
+}
+
 TEST_F(PeersTest, LossOnlyDelaysAgreement)
 {
     std::uint32_t dice = 1;
@@ -277,8 +297,7 @@ protected:
     base::Result<void> create(const std::function<bool(const Datagram &)> &keep = [](const Datagram &) { return true; })
     {
         std::optional<base::Result<void>> done;
-        a.peers->create(
-            now, "link.conf", [&](base::Result<void> result) { done = std::move(result); }, a.notices);
+        a.peers->create(now, "link.conf", [&](base::Result<void> result) { done = std::move(result); });
         carry(keep);
         wait(20s, keep);
         EXPECT_TRUE(done.has_value());
@@ -318,6 +337,8 @@ TEST_F(Create, MakesThePeersSideAndCompletesOwn)
 TEST_F(Create, OnceMoreIsRefused)
 {
     ASSERT_TRUE(create());
+    for (PathState &state : a.plane.states.at("link"))
+        state.status = core::PathStatus::kUp;
     const auto again = create();
     ASSERT_FALSE(again);
     EXPECT_THAT(again.error().text, HasSubstr("a connection between these tunnel addresses exists"));
