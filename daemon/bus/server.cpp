@@ -125,11 +125,11 @@ void Server::request_name()
 void Server::on_name(const sdbus::Error *error, std::uint32_t answer)
 {
     if (error != nullptr)
-        return lose(fmt::format("the name {} is refused: {}", kName, error->getMessage()));
+        return lose(State::kRefused, fmt::format("the name {} is refused: {}", kName, error->getMessage()));
     if (answer == kOwner)
-        say(service::Notice::Level::kInfo, fmt::format("{} is on the system bus", kName));
+        say(State::kOnBus, service::Notice::Level::kInfo, fmt::format("{} is on the system bus", kName));
     else if (answer == kInQueue)
-        say(service::Notice::Level::kWarning,
+        say(State::kInQueue, service::Notice::Level::kWarning,
             fmt::format("another program has the name {} on the system bus: mpt talks to that one until it ends",
                         kName));
     settle();
@@ -171,9 +171,9 @@ void Server::process()
 }
 
 // There is no session, or it is of no more use; it may be at work just now, and is put away later.
-void Server::lose(const std::string &why)
+void Server::lose(State state, const std::string &why)
 {
-    say(service::Notice::Level::kWarning,
+    say(state, service::Notice::Level::kWarning,
         fmt::format("mpt does not work without the system bus ({}): it is tried again every {} s", why,
                     std::chrono::duration_cast<std::chrono::seconds>(kRetry).count()));
     if (session_ != nullptr)
@@ -182,9 +182,9 @@ void Server::lose(const std::string &why)
     settle();
 }
 
-void Server::say(service::Notice::Level level, const std::string &text)
+void Server::say(State state, service::Notice::Level level, const std::string &text)
 {
-    if (std::exchange(said_, text) == text)
+    if (std::exchange(said_, state) == state)
         return;
     service::Notices notices{{level, text}};
     tell_(notices);

@@ -37,6 +37,7 @@ public:
     void on_settings_changed() override;
 
 private:
+    enum class State { kNew, kNoBus, kRefused, kInQueue, kOnBus };
     struct Session; // one connection to the bus, and all that is on it
 
     Server(sys::EventLoop &loop, service::Manager &manager, Identity identity, Tell tell, Create create,
@@ -50,8 +51,9 @@ private:
     sys::Wait wait_for();
     void process();
     void on_timer();
-    void lose(const std::string &why);
-    void say(service::Notice::Level level, const std::string &text);
+    void lose(const std::string &why) { lose(State::kNoBus, why); }
+    void lose(State state, const std::string &why);
+    void say(State state, service::Notice::Level level, const std::string &text);
     void settle();
     // Does it with the objects on the bus, if there are any.
     template <typename Work> void with_tree(Work work);
@@ -66,7 +68,7 @@ private:
     Connector connector_;
     sys::Timer timer_; // until the next attempt, or until the session that was lost is put away
     std::unique_ptr<Session> session_;
-    std::string said_; // last, so that it is not said again
+    State said_ = State::kNew; // last, so that it is not said again
 };
 
 } // namespace mpt::bus

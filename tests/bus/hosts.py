@@ -30,7 +30,6 @@ class Host:
     def __init__(self, lab_host, config):
         self.net = lab_host
         self.config = config
-        self.link_object = bus.LINK
         directory = lab_host.lab.directory / f'host-{lab_host.name}'
         directory.mkdir()
         self.bus = bus.Bus(types.SimpleNamespace(directory=directory))

@@ -341,22 +341,24 @@ class Create(PeersTest):
         """auth_type 2 would mean the key that everybody knows."""
         self.refused(self.make_pair(auth_type=2), 'allow_default_key')
 
-    def test_over_the_path_that_is_up(self):
-        """Not over the one with cmd_default, which is set down; and not at all when the other one is, too."""
+    def test_which_path_carries_the_command(self):
+        """The one with cmd_default, else another one that is not down."""
         pair = self.make_pair()
         a, b = pair['a'], pair['b']
-        paths = [lab.path(f'eth{n + 1}', lab.path_address('a', 4, n), lab.path_address('b', 4, n), cmd_default=1 - n, **SILENT)
+        paths = [lab.path(f'eth{n + 1}', lab.path_address('a', 4, n), lab.path_address('b', 4, n), cmd_default=n, **SILENT)
                  for n in (0, 1)]
         a.file('link.conf').write_text(lab.connection('10.0.0.2', '10.0.0.3', paths, auth_key=KEY))
         a.done('reload')
-        a.done('path', 'link', 0, 'down')
-        a.done('path', 'link', 1, 'down', '--force')
+        for number in (0, 1):
+            a.done('path', 'link', number, 'down', '--force')
         status, _, error = a.mpt('create', 'link.conf')
         self.assertNotEqual(status, 0)
         self.assertIn('connections/link.conf: no path can carry the command', error)
-        a.done('path', 'link', 1, 'up')
-        a.done('create', 'link.conf')
-        self.assertIn('connection link is created by 10.2.2.2:60456', b.daemon.log())
+        for number, address in ((0, '10.1.1.2'), (1, '10.2.2.2')):
+            a.done('path', 'link', number, 'up')
+            a.done('create', 'link.conf')
+            self.assertIn(f'connection link is created by {address}:60456', b.daemon.log())
+            b.done('delete', 'peer_10_0_0_2.conf')
 
     def test_what_cannot_be_is_not_asked_for(self):
         """The peer would be left with its side of it."""

@@ -227,11 +227,15 @@ TEST_F(PeersTest, WhatIsNoLongerSoIsNotTold)
     both();
     a.path_is(now, 1, core::PathStatus::kInterfaceDown, core::StatusReason::kInterface);
     a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
-    a.port.sent.clear();
     a.plane.states.at("link").at(0).status = core::PathStatus::kUp; // as after a restart, which is no event
+    carry();
+    wait(20s);
+    EXPECT_EQ(b.status(1), core::PathStatus::kDead);
+    a.path_is(now, 1, core::PathStatus::kUp, core::StatusReason::kInterface);
+    carry();
     wait(20s);
     EXPECT_EQ(b.status(0), core::PathStatus::kUp);
-    EXPECT_EQ(b.status(1), core::PathStatus::kDead);
+    EXPECT_EQ(b.status(1), core::PathStatus::kUp);
 }
 
 TEST_F(PeersTest, AnswersLeaveByThePathsInterface)
