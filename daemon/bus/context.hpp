@@ -116,7 +116,7 @@ private:
 
 // The answer to the call that `object` is handling: `work` is done as soon as its caller is known to be allowed to.
 template <typename Work, typename... Out>
-void answer(const Context &context, const sdbus::IObject &object, Question question, sdbus::Result<Out...> &&result,
+void answer(const Context &context, const sdbus::IObject &object, Question &&question, sdbus::Result<Out...> &&result,
             Work work)
 {
     context.gate.submit(caller_of(object), std::move(question),

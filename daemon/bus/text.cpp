@@ -7,6 +7,8 @@ namespace mpt::bus {
 
 namespace {
 
+constexpr std::uint32_t kFirstOfOctets[] = {0, 0, 0x80, 0x800, 0x10000}; // the first code that needs so many
+
 struct Character {
     std::uint32_t code = 0;
     std::size_t octets = 0; // 0: this is no UTF-8
@@ -27,9 +29,8 @@ Character first_of(std::string_view text)
             return {};
         code = code << 6U | (octet & 0x3fU);
     }
-    constexpr std::uint32_t kFirst[] = {0, 0, 0x80, 0x800, 0x10000}; // that needs so many octets
     const bool is_surrogate = code >= 0xd800 && code < 0xe000;
-    return code < kFirst[octets] || code > 0x10ffff || is_surrogate ? Character{} : Character{code, octets};
+    return code < kFirstOfOctets[octets] || code > 0x10ffff || is_surrogate ? Character{} : Character{code, octets};
 }
 
 bool is_shown(std::uint32_t code)

@@ -49,16 +49,16 @@ public:
     KeepaliveSession(const proto::ControlKey &key, const base::Address &local, const base::Address &remote,
                      std::size_t paths, const proto::RandomNumber &random);
 
-    // The next keepalive by a path. `highest_sequence` is that of the data packets that the connection has sent,
-    // nothing if none.
-    void make(base::Instant now, std::size_t path, const PathTraffic &traffic,
+    // The next keepalive by the path of that number. `highest_sequence` is that of the data packets that the connection
+    // has sent, nothing if none.
+    void make(base::Instant now, std::size_t number, const PathTraffic &traffic,
               std::optional<std::uint32_t> highest_sequence,
               std::span<std::byte, proto::kSessionKeepaliveSize> to) noexcept;
 
     // A control message that has come to the data port by a path. `random` is fresh; as long as is_new_session is not
     // set it may be given again. Reasons for a drop: those of decode_session_keepalive(); kBadKeepalive also for
     // another path or IP version; kWrongMac; kNotFresh.
-    KeepaliveTaken take(base::Instant now, std::size_t path, base::ConstOctets datagram, const PathTraffic &traffic,
+    KeepaliveTaken take(base::Instant now, std::size_t number, base::ConstOctets datagram, const PathTraffic &traffic,
                         const proto::RandomNumber &random) noexcept;
 
     // Sessions that have begun. 0: the peer has not been heard yet.

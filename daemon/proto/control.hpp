@@ -57,11 +57,13 @@ inline constexpr std::size_t kMaxControlBody = 24 * 1024;
 class ControlRandom {
 public:
     constexpr ControlRandom() noexcept = default; // 0
+    // A number of either length is one. NOLINTNEXTLINE(google-explicit-constructor)
     constexpr ControlRandom(std::uint32_t number) noexcept
         : octets_{static_cast<std::byte>(number >> 24), static_cast<std::byte>(number >> 16),
                   static_cast<std::byte>(number >> 8), static_cast<std::byte>(number)}
     {
     }
+    // NOLINTNEXTLINE(google-explicit-constructor)
     constexpr ControlRandom(const RandomNumber &octets) noexcept : octets_(octets) {}
 
     // The first 4 octets.

@@ -17,7 +17,7 @@ using Digest = std::array<std::byte, kMacSize>;
 constexpr Digest kZeros{}; // in the place of the MAC while it is made
 
 // OpenSSL takes what it only reads without const, too.
-char kDigestName[] = "SHA256"; // NOLINT(modernize-avoid-c-arrays)
+char kDigestName[] = "SHA256"; // NOLINT(readability-identifier-naming)
 
 template <typename T> unsigned char *data_of(T &octets) noexcept
 {
