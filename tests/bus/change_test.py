@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the service does and tells: paths, weights, interfaces and files, and the signals that say what has changed, and only that."""
 
+import subprocess
+
 import bus
 from bus import CONNECTION, LINK, MANAGER, PATH, ROOT_OBJECT
 import lab
@@ -176,6 +178,43 @@ class Files(ChangeTest):
         self.monitor.wait(member='Create')
         self.bus.call(LINK, CONNECTION, 'Delete')
         self.assertEqual(waiting.answer()[0], 'org.mptd1.Error.NotFound')
+
+    def mount_over_the_files(self):
+        """The connection files are on a file system of 64 KiB."""
+        folder = self.config / 'connections'
+        kept = {file.name: file.read_text() for file in folder.iterdir()}
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder], check=True)
+        self.addCleanup(subprocess.run, ['umount', folder], check=True)
+        for name, text in kept.items():
+            (folder / name).write_text(text)
+        return folder
+
+    def test_a_full_disk(self):
+        folder = self.mount_over_the_files()
+        before = (folder / 'link.conf').read_text()
+        self.bus.call(self.path(0), PATH, 'SetWeight', 'q', 77)
+        with (folder / 'filler').open('wb', buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(1024))
+            except OSError:
+                pass  # it is full
+        self.refused('System', ROOT_OBJECT, MANAGER, 'Save', 'string:link.conf')
+        self.assertEqual((folder / 'link.conf').read_text(), before)
+        self.assertEqual({file.name for file in folder.iterdir()}, {'link.conf', 'filler'})
+        self.assertTrue(self.bus.get(LINK, CONNECTION, 'Unsaved'))
+        (folder / 'filler').unlink()
+        self.bus.call(ROOT_OBJECT, MANAGER, 'Save', 's', 'link.conf')
+        self.assertEqual((folder / 'link.conf').read_text().count('77'), 1)
+
+    def test_a_directory_that_cannot_be_written(self):
+        folder = self.mount_over_the_files()
+        subprocess.run(['mount', '-o', 'remount,ro', folder], check=True)
+        self.bus.call(self.path(0), PATH, 'SetWeight', 'q', 77)
+        self.refused('System', ROOT_OBJECT, MANAGER, 'Save', 'string:')
+        self.refused('System', ROOT_OBJECT, MANAGER, 'Delete', 'string:link.conf')
+        self.assertIn(LINK, self.bus.objects())
+        self.assertTrue((folder / 'link.conf').exists())
 
     def test_changed_file(self):
         """Only what has changed is told, and only the changed connection is touched."""
