@@ -13,6 +13,9 @@ namespace mpt::plane {
 
 namespace {
 
+// How long a socket that is no longer wanted may take to be closed.
+constexpr base::Duration kClosing = std::chrono::milliseconds(100);
+
 base::Prefix whole(const base::Address &address)
 {
     return {address, static_cast<std::uint8_t>(address.bits())};
@@ -193,6 +196,10 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
         return socket;
     }
     auto socket = UdpSocket::listen(local, interface);
+    if (!socket && socket.error().code == base::ErrorCode::kAddressInUse) {
+        settle(kClosing); // a worker may just be about to close the one that was there before
+        socket = UdpSocket::listen(local, interface);
+    }
     if (socket)
         record = {*socket, worker};
     return socket;
