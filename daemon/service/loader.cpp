@@ -7,13 +7,14 @@
 #include <fmt/format.h>
 #include <iterator>
 #include <set>
+#include <span>
 #include <utility>
 
 namespace mpt::service {
 
 namespace {
 
-constexpr std::string_view kInterfaceFile = "interface.conf";
+constexpr std::string_view kTemplateFile = "conf.template";
 constexpr std::string_view kSuffix = ".conf";
 constexpr std::size_t kMaxFileName = 240; // octets; with ".disabled" it still fits into NAME_MAX
 
@@ -29,15 +30,6 @@ void tell(const std::vector<config::Problem> &problems, Notices &notices)
         notices.push_back(
             {problem.severity == config::Severity::kError ? Notice::Level::kError : Notice::Level::kWarning,
              described(problem)});
-}
-
-std::vector<std::string> errors_of(const std::vector<config::Problem> &problems)
-{
-    std::vector<std::string> errors;
-    for (const config::Problem &problem : problems)
-        if (problem.severity == config::Severity::kError)
-            errors.push_back(described(problem));
-    return errors;
 }
 
 // Sorts out which of the files that were read may be used.
@@ -193,6 +185,17 @@ void load_connection(ConfigDirectory &directory, const std::string &file, Select
 
 } // namespace
 
+std::vector<std::string> errors_of(const std::vector<config::Problem> &problems,
+                                   const std::vector<config::Problem> &known)
+{
+    std::vector<std::string> errors;
+    for (const config::Problem &problem : problems)
+        if (problem.severity == config::Severity::kError &&
+            std::find(known.begin(), known.end(), problem) == known.end())
+            errors.push_back(described(problem));
+    return errors;
+}
+
 base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory, Notices &notices)
 {
     const auto text = directory.read_interface();
@@ -206,6 +209,23 @@ base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory,
     tell(parsed.problems, notices);
     if (!parsed.value)
         return base::fail(base::ErrorCode::kInvalidConfig, "interface.conf has errors: nothing is started");
+    return std::move(*parsed.value);
+}
+
+base::Result<config::ConnectionConfig> load_template(ConfigDirectory &directory,
+                                                     const config::InterfaceConfig &interface, Notices &notices)
+{
+    const auto text = directory.read_template();
+    if (!text)
+        return base::Failure(text.error());
+    auto parsed = config::parse_template(kTemplateFile, *text);
+    if (parsed.value) {
+        const auto problems = config::check_connections(interface, std::span(&*parsed.value, 1));
+        parsed.problems.insert(parsed.problems.end(), problems.begin(), problems.end());
+    }
+    tell(parsed.problems, notices);
+    if (const auto errors = errors_of(parsed.problems); !errors.empty())
+        return base::fail(base::ErrorCode::kInvalidConfig, errors.front());
     return std::move(*parsed.value);
 }
 

@@ -16,9 +16,20 @@ namespace mpt::service {
 // What is wrong with a file, one line each, by the file's name.
 using FileProblems = std::map<std::string, std::vector<std::string>>;
 
+inline constexpr const char *kInterfaceFile = "interface.conf";
+
+// The errors among the problems that are not in `known`, one line each: "FILE:LINE: key = value: ...", where the file
+// is told from the configuration directory on.
+std::vector<std::string> errors_of(const std::vector<config::Problem> &problems,
+                                   const std::vector<config::Problem> &known = {});
+
 // Reads interface.conf, which must be right before anything is touched. What is wrong stands in `notices`.
 // kNotPermitted if it may not be read, else kInvalidConfig.
 base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory, Notices &notices);
+
+// Reads conf.template. What is wrong stands in `notices`; kInvalidConfig with the first error.
+base::Result<config::ConnectionConfig> load_template(ConfigDirectory &directory,
+                                                     const config::InterfaceConfig &interface, Notices &notices);
 
 // "NAME.conf", without a directory: the name of a connection file. kInvalidArgument if it is none.
 base::Result<void> check_file_name(std::string_view file);

@@ -11,8 +11,6 @@ namespace mpt::service {
 
 namespace {
 
-constexpr const char *kInterfaceFile = "interface.conf";
-
 base::Failure no_connection(std::string_view file)
 {
     return base::fail(base::ErrorCode::kNotFound, fmt::format("no connection of the file {} is running", file));

@@ -31,14 +31,8 @@ proto::ControlKey key_of(const config::ConnectionConfig &config)
     return key && config.auth_type == config::AuthType::kSha256 ? *key : proto::ControlKey();
 }
 
-// The errors among the problems that are not in `known`, one a line; empty if there is none.
-std::string errors_of(const std::vector<config::Problem> &problems, const std::vector<config::Problem> &known)
+std::string joined(const std::vector<std::string> &lines)
 {
-    std::vector<std::string> lines;
-    for (const config::Problem &problem : problems)
-        if (problem.severity == config::Severity::kError &&
-            std::find(known.begin(), known.end(), problem) == known.end())
-            lines.push_back("connections/" + problem.to_string());
     return fmt::format("{}", fmt::join(lines, "\n"));
 }
 
@@ -355,29 +349,6 @@ Peers::Reply Peers::set_path(const core::HandshakeTask &task, Notices &notices)
 
 // ---- creating
 
-base::Result<config::ConnectionConfig> Peers::load_template(Notices &notices) const
-{
-    const auto text = directory_.read_template();
-    if (!text)
-        return base::Failure(text.error());
-    auto parsed = config::parse_template("conf.template", *text);
-    if (parsed.value) {
-        const auto problems = config::check_connections(manager_.interface(), std::span(&*parsed.value, 1));
-        parsed.problems.insert(parsed.problems.end(), problems.begin(), problems.end());
-    }
-    std::string first;
-    for (const config::Problem &problem : parsed.problems) {
-        notices.push_back(
-            {problem.severity == config::Severity::kError ? Notice::Level::kError : Notice::Level::kWarning,
-             "connections/" + problem.to_string()});
-        if (first.empty() && problem.severity == config::Severity::kError)
-            first = notices.back().text;
-    }
-    if (!first.empty())
-        return base::fail(base::ErrorCode::kInvalidConfig, first);
-    return std::move(*parsed.value);
-}
-
 // Nothing if nobody can create a connection here.
 std::optional<proto::ControlKey> Peers::template_key(base::Instant now)
 {
@@ -386,7 +357,7 @@ std::optional<proto::ControlKey> Peers::template_key(base::Instant now)
     Notices unused; // nobody may fill the log from outside
     template_key_.reset();
     template_key_expires_ = now + kTemplateKeyLife;
-    if (const auto conf_template = load_template(unused))
+    if (const auto conf_template = load_template(directory_, manager_.interface(), unused))
         if (const auto key = core::create_key(*conf_template, manager_.interface().allow_default_key))
             template_key_ = *key;
     return template_key_;
@@ -407,7 +378,7 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
     if (count >= manager_.interface().max_peer_connections)
         return refuse(proto::ControlResult::kTooMany,
                       fmt::format("peers have created {} (max_peer_connections)", count));
-    const auto conf_template = load_template(notices);
+    const auto conf_template = load_template(directory_, manager_.interface(), notices);
     if (!conf_template)
         return refuse(proto::ControlResult::kRefused, conf_template.error().text);
     const std::vector<config::ConnectionConfig> others = manager_.others("");
@@ -437,7 +408,7 @@ base::Result<config::ConnectionConfig> Peers::own_side(const std::string &file) 
         return base::Failure(text.error());
     auto parsed = config::parse_connection(file, *text);
     if (!parsed.value)
-        return base::fail(base::ErrorCode::kInvalidConfig, errors_of(parsed.problems, {}));
+        return base::fail(base::ErrorCode::kInvalidConfig, joined(errors_of(parsed.problems)));
     return std::move(*parsed.value);
 }
 
@@ -473,10 +444,10 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
     const std::vector<config::ConnectionConfig> others = manager_.others(file);
     std::vector<config::ConnectionConfig> all = others; // now: the peer would have its side before we find out
     all.push_back(*own);
-    if (const std::string errors = errors_of(config::check_connections(manager_.interface(), all),
-                                             config::check_connections(manager_.interface(), others));
+    if (const auto errors = errors_of(config::check_connections(manager_.interface(), all),
+                                      config::check_connections(manager_.interface(), others));
         !errors.empty())
-        return done(base::fail(base::ErrorCode::kConflict, errors));
+        return done(base::fail(base::ErrorCode::kConflict, joined(errors)));
     const std::vector<base::Prefix> own_addresses = network_.addresses();
     const bool allow_default_key = manager_.interface().allow_default_key;
     const config::ConnectionConfig told = in_use(*own);

@@ -93,7 +93,6 @@ private:
     // The exchange is over, or has taken too long.
     void created(Creating creating, Notices &notices);
     config::ConnectionConfig in_use(config::ConnectionConfig config) const;
-    base::Result<config::ConnectionConfig> load_template(Notices &notices) const;
     std::optional<proto::ControlKey> template_key(base::Instant now);
     base::Result<config::ConnectionConfig> own_side(const std::string &file) const;
 
