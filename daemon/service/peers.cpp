@@ -36,6 +36,13 @@ std::string joined(const std::vector<std::string> &lines)
     return fmt::format("{}", fmt::join(lines, "\n"));
 }
 
+// Our end of a path, as the peer knows it.
+base::Address public_address(const ConnectionRecord &record, std::size_t path)
+{
+    const base::Address &configured = record.config.paths[path].public_ipaddr;
+    return configured.is_unspecified() ? record.paths[path].parameters.local.address : configured;
+}
+
 std::string words(bool up)
 {
     return up ? "up" : "down";
@@ -48,19 +55,6 @@ Peers::Peers(Manager &manager, ConfigDirectory &directory, Network &network, Con
       messages_(kMessagesPerSecond, kMessageBurst, std::uint64_t{random()} << 32 | random()),
       creations_(kCreationsPerSecond, kCreationBurst, 0)
 {
-}
-
-// The configuration with the addresses that its paths use now, where it leaves them open.
-config::ConnectionConfig Peers::in_use(config::ConnectionConfig config) const
-{
-    for (config::PathConfig &path : config.paths) {
-        if (path.private_ipaddr.is_unspecified())
-            path.private_ipaddr =
-                network_.first_address(path.interface_name, path.ip_ver).value_or(path.private_ipaddr);
-        if (path.public_ipaddr.is_unspecified())
-            path.public_ipaddr = path.private_ipaddr;
-    }
-    return config;
 }
 
 void Peers::send(Exchange &exchange, base::ConstOctets datagram)
@@ -150,7 +144,7 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
     const auto way = way_for(record, *report);
     if (!way)
         return telling.teller.on_failure(now);
-    const config::ConnectionConfig own = in_use(record.config);
+    const config::ConnectionConfig &own = record.config;
     core::HandshakeRequest request;
     request.command = proto::ControlCommand::kPathStatus;
     request.argument = report->up ? proto::kPathUp : proto::kPathDown;
@@ -160,7 +154,7 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
     request.responder = *own.ip_remote;
     request.peer = way->peer;
     const auto body = proto::encode_path_addresses(
-        {own.paths[report->path].public_ipaddr, record.paths[report->path].parameters.remote.address});
+        {public_address(record, report->path), record.paths[report->path].parameters.remote.address});
     request.body.assign(body.begin(), body.end());
     telling.exchange.emplace(Exchange{core::HandshakeInitiator(now, std::move(request)), *way, ""});
     send(*telling.exchange, telling.exchange->handshake.on_deadline(now));
@@ -334,10 +328,9 @@ Peers::Reply Peers::set_path(const core::HandshakeTask &task, Notices &notices)
     if ((record->config.permission & kReceive) == 0)
         return {proto::ControlResult::kNotPermitted, {}};
     const std::string name = record->config.name;
-    const config::ConnectionConfig own = in_use(record->config);
     for (std::size_t i = 0; i < record->paths.size(); ++i) {
         if (record->paths[i].parameters.remote.address != addresses->local ||
-            own.paths[i].public_ipaddr != addresses->remote)
+            public_address(*record, i) != addresses->remote)
             continue;
         const auto set = manager_.set_path_by_peer(name, i, task.argument == proto::kPathUp);
         if (!set)
@@ -398,6 +391,23 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
     return {proto::ControlResult::kDone, {text, text + accepted->text.size()}};
 }
 
+// The configuration of a connection with the addresses that its paths use now, where it leaves them open; `record` is
+// null if it does not run.
+config::ConnectionConfig Peers::in_use(config::ConnectionConfig config, const ConnectionRecord *record) const
+{
+    for (std::size_t i = 0; i < config.paths.size(); ++i) {
+        config::PathConfig &path = config.paths[i];
+        if (record != nullptr)
+            path.private_ipaddr = record->paths[i].parameters.local.address;
+        else if (path.private_ipaddr.is_unspecified())
+            path.private_ipaddr =
+                network_.first_address(path.interface_name, path.ip_ver).value_or(path.private_ipaddr);
+        if (path.public_ipaddr.is_unspecified())
+            path.public_ipaddr = path.private_ipaddr;
+    }
+    return config;
+}
+
 // The configuration of a connection, whether it runs or waits for a create.
 base::Result<config::ConnectionConfig> Peers::own_side(const std::string &file) const
 {
@@ -421,10 +431,10 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
     auto own = own_side(file);
     if (!own)
         return done(base::Failure(own.error()));
+    const ConnectionRecord *record = manager_.find_file(file);
     // Guide 4.7: the path with cmd_default = 1 if its status is 0x00 or 0x80, else the first such path.
     const auto fits = [&](std::size_t i) {
         const config::PathConfig &path = own->paths[i];
-        const ConnectionRecord *record = manager_.find_file(file);
         const core::PathStatus status = record == nullptr ? static_cast<core::PathStatus>(path.status)
                                                           : manager_.path_state(record->config.name, i).status;
         return path.remote_ipaddr && !path.remote_ipaddr->is_unspecified() &&
@@ -450,7 +460,7 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
         return done(base::fail(base::ErrorCode::kConflict, joined(errors)));
     const std::vector<base::Prefix> own_addresses = network_.addresses();
     const bool allow_default_key = manager_.interface().allow_default_key;
-    const config::ConnectionConfig told = in_use(*own);
+    const config::ConnectionConfig told = in_use(*own, record);
     const auto key = core::create_key(*own, allow_default_key);
     if (!key)
         return done(base::Failure(key.error()));
@@ -467,7 +477,6 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
                     own->remote_cmd_port.value_or(manager_.interface().cmdport_local)};
     const auto *octets = reinterpret_cast<const std::byte *>(text->data());
     request.body.assign(octets, octets + text->size());
-    const ConnectionRecord *record = manager_.find_file(file);
     const config::ConnectionConfig filed = record == nullptr ? *own : record->filed;
     const Way way{told.paths[*path].private_ipaddr, own->paths[*path].interface_name, request.peer};
     Creating &creating = creating_

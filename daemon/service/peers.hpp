@@ -92,7 +92,7 @@ private:
     Reply accept(base::Instant now, const core::HandshakeTask &task, Notices &notices);
     // The exchange is over, or has taken too long.
     void created(Creating creating, Notices &notices);
-    config::ConnectionConfig in_use(config::ConnectionConfig config) const;
+    config::ConnectionConfig in_use(config::ConnectionConfig config, const ConnectionRecord *record) const;
     std::optional<proto::ControlKey> template_key(base::Instant now);
     base::Result<config::ConnectionConfig> own_side(const std::string &file) const;
 

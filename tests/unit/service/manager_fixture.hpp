@@ -166,6 +166,7 @@ public:
     }
     std::optional<base::Address> first_address(const std::string &name, base::IpVersion) override
     {
+        ++look_ups;
         if (!interfaces.contains(name) || interfaces[name].empty())
             return std::nullopt;
         return base::Address::parse(interfaces[name]).value();
@@ -173,6 +174,7 @@ public:
 
     std::map<std::string, std::string> interfaces; // name to its address
     std::set<std::string> without_carrier;
+    int look_ups = 0; // of first addresses
     std::vector<std::string> tunnels;
     std::vector<std::string> routes;
     std::vector<std::string> addressed_again; // tunnels that were given theirs again

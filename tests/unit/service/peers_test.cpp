@@ -180,6 +180,24 @@ TEST_F(PeersTest, APathThatIsSetDownIsToldAndObeyed)
     }
 }
 
+// Whoever sends messages must not make us ask the kernel for each.
+TEST_F(PeersTest, AutomaticAddressesAreToldAsTheyAreInUse)
+{
+    both();
+    std::string &file = a.directory.files["link.conf"];
+    const std::string fixed = "public_ipaddr = 10.1.1.2\n";
+    file.replace(file.find(fixed), fixed.size(), "private_ipaddr = 0.0.0.0\npublic_ipaddr = 0.0.0.0\n");
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    const int before = a.network.look_ups;
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    carry();
+    EXPECT_EQ(b.status(0), core::PathStatus::kDead);
+    b.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kByHand);
+    carry();
+    EXPECT_EQ(a.status(0), core::PathStatus::kUp);
+    EXPECT_EQ(a.network.look_ups, before);
+}
+
 TEST_F(PeersTest, WhoMayDoWhat)
 {
     for (int permission_a = 0; permission_a <= 3; ++permission_a)
