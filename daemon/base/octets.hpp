@@ -7,11 +7,23 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <string_view>
 
 namespace mpt::base {
 
 using ConstOctets = std::span<const std::byte>;
 using Octets = std::span<std::byte>;
+
+// The octets of a text and the text of octets; both refer to what they were given.
+inline ConstOctets as_octets(std::string_view text) noexcept
+{
+    return std::as_bytes(std::span(text));
+}
+
+inline std::string_view as_text(ConstOctets octets) noexcept
+{
+    return {reinterpret_cast<const char *>(octets.data()), octets.size()};
+}
 
 // The value with its octets in reverse order.
 template <typename T> constexpr T byte_swap(T value) noexcept

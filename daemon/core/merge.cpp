@@ -133,7 +133,7 @@ Objection object_to_path_address(std::size_t number, const PathConfig &own, cons
 // What config::check_connections() finds wrong with the connection beside the others, be it told of it or of them.
 Objection object_to_conflict(const ConnectionConfig &connection, const CreateContext &context)
 {
-    std::vector<ConnectionConfig> all(context.connections.begin(), context.connections.end());
+    std::vector<ConnectionConfig> all = context.connections;
     const std::vector<config::Problem> before = config::check_connections(context.interface, all);
     all.push_back(connection);
     for (const config::Problem &problem : config::check_connections(context.interface, all)) {
@@ -240,7 +240,7 @@ base::Result<proto::ControlKey> create_key(const ConnectionConfig &config, bool 
 
 base::Result<std::string> create_text(const ConnectionConfig &own, const CreateContext &context)
 {
-    if (own.auth_type == AuthType::kSha256 && !context.allow_default_key)
+    if (own.auth_type == AuthType::kSha256 && !context.interface.allow_default_key)
         return base::fail(base::ErrorCode::kNotSupported, fmt::format("{}: {}", own.file, kNeedsDefaultKey));
     const auto told = for_peer(own, context);
     if (!told)
@@ -286,7 +286,7 @@ tl::expected<Created, Refusal> accept_create(std::string_view text, const base::
     // The exchange was of conf.template's type, and its key becomes the connection's.
     if (peer.auth_type == AuthType::kHmacSha256 && conf_template.auth_type != AuthType::kHmacSha256)
         return refuse(ControlResult::kRefused, "auth_type = 3 needs auth_type = 3 in conf.template");
-    if (peer.auth_type == AuthType::kSha256 && !context.allow_default_key)
+    if (peer.auth_type == AuthType::kSha256 && !context.interface.allow_default_key)
         return refuse(ControlResult::kRefused, std::string(kNeedsDefaultKey));
 
     Created created;

@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -25,13 +24,11 @@ namespace mpt::core {
 struct CreateContext {
     const config::InterfaceConfig &interface;
     // All others, whether they run or not.
-    std::span<const config::ConnectionConfig> connections;
+    std::vector<config::ConnectionConfig> connections;
     // Names of all files in the directory of the connections.
-    std::span<const std::string> files;
+    std::vector<std::string> files;
     // Addresses of all interfaces, with the prefix lengths of their networks.
-    std::span<const base::Prefix> own_addresses;
-    // The administrator allows the key that everybody knows.
-    bool allow_default_key = false;
+    std::vector<base::Prefix> own_addresses;
 };
 
 // Why a responder does not create a connection: for the peer, and a line for people here.

@@ -374,21 +374,17 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
     const auto conf_template = load_template(directory_, manager_.interface(), notices);
     if (!conf_template)
         return refuse(proto::ControlResult::kRefused, conf_template.error().text);
-    const std::vector<config::ConnectionConfig> others = manager_.others("");
     auto files = directory_.list_all();
     if (!files)
         return refuse(proto::ControlResult::kFailed, files.error().text);
-    const std::vector<base::Prefix> own_addresses = network_.addresses();
-    auto accepted = core::accept_create(
-        std::string_view(reinterpret_cast<const char *>(task.body.data()), task.body.size()), task.initiator,
-        task.responder, *conf_template,
-        {manager_.interface(), others, *files, own_addresses, manager_.interface().allow_default_key});
+    auto accepted = core::accept_create(base::as_text(task.body), task.initiator, task.responder, *conf_template,
+                                        create_context("", std::move(*files)));
     if (!accepted)
         return refuse(accepted.error().result, accepted.error().text);
     if (auto added = manager_.add_created(accepted->connection, peer, notices); !added)
         return refuse(proto::ControlResult::kFailed, added.error().text);
-    const auto *text = reinterpret_cast<const std::byte *>(accepted->text.data());
-    return {proto::ControlResult::kDone, {text, text + accepted->text.size()}};
+    const base::ConstOctets text = base::as_octets(accepted->text);
+    return {proto::ControlResult::kDone, {text.begin(), text.end()}};
 }
 
 // The configuration of a connection with the addresses that its paths use now, where it leaves them open; `record` is
@@ -406,6 +402,12 @@ config::ConnectionConfig Peers::in_use(config::ConnectionConfig config, const Co
             path.public_ipaddr = path.private_ipaddr;
     }
     return config;
+}
+
+// What this host knows when the connection of a file (empty: a new one) is created.
+core::CreateContext Peers::create_context(const std::string &file, std::vector<std::string> files) const
+{
+    return {manager_.interface(), manager_.others(file), std::move(files), network_.addresses()};
 }
 
 // The configuration of a connection, whether it runs or waits for a create.
@@ -451,20 +453,19 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
                                            "remote_ipaddr, and must not be down (cmd_default = 1 chooses one of "
                                            "several)",
                                            file)));
-    const std::vector<config::ConnectionConfig> others = manager_.others(file);
-    std::vector<config::ConnectionConfig> all = others; // now: the peer would have its side before we find out
+    const core::CreateContext context = create_context(file);
+    std::vector<config::ConnectionConfig> all =
+        context.connections; // now: the peer would have its side before we find out
     all.push_back(*own);
     if (const auto errors = errors_of(config::check_connections(manager_.interface(), all),
-                                      config::check_connections(manager_.interface(), others));
+                                      config::check_connections(manager_.interface(), context.connections));
         !errors.empty())
         return done(base::fail(base::ErrorCode::kConflict, joined(errors)));
-    const std::vector<base::Prefix> own_addresses = network_.addresses();
-    const bool allow_default_key = manager_.interface().allow_default_key;
-    const config::ConnectionConfig told = in_use(*own, record);
-    const auto key = core::create_key(*own, allow_default_key);
+    const auto key = core::create_key(*own, manager_.interface().allow_default_key);
     if (!key)
         return done(base::Failure(key.error()));
-    const auto text = core::create_text(told, {manager_.interface(), others, {}, own_addresses, allow_default_key});
+    const config::ConnectionConfig told = in_use(*own, record);
+    const auto text = core::create_text(told, context);
     if (!text)
         return done(base::Failure(text.error()));
     core::HandshakeRequest request;
@@ -475,8 +476,8 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
     request.responder = own->ip_remote.value_or(base::Address::any(own->ip_ver));
     request.peer = {*own->paths[*path].remote_ipaddr,
                     own->remote_cmd_port.value_or(manager_.interface().cmdport_local)};
-    const auto *octets = reinterpret_cast<const std::byte *>(text->data());
-    request.body.assign(octets, octets + text->size());
+    const base::ConstOctets body = base::as_octets(*text);
+    request.body.assign(body.begin(), body.end());
     const config::ConnectionConfig filed = record == nullptr ? *own : record->filed;
     const Way way{told.paths[*path].private_ipaddr, own->paths[*path].interface_name, request.peer};
     Creating &creating = creating_
@@ -515,11 +516,8 @@ void Peers::created(Creating creating, Notices &notices)
                                         fmt::format("connections/{} was changed while the peer was asked: the peer has "
                                                     "created its side, this one is left as it is",
                                                     creating.own.file)));
-    const std::vector<config::ConnectionConfig> others = manager_.others(creating.own.file);
-    const std::vector<base::Prefix> own_addresses = network_.addresses();
-    auto complete = core::complete_create(
-        creating.own, std::string_view(reinterpret_cast<const char *>(answer->body.data()), answer->body.size()),
-        {manager_.interface(), others, {}, own_addresses, manager_.interface().allow_default_key});
+    const auto complete =
+        core::complete_create(creating.own, base::as_text(answer->body), create_context(creating.own.file));
     if (!complete)
         return creating.done(base::Failure(complete.error()));
     creating.done(manager_.complete(creating.filed, *complete, notices));

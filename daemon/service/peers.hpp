@@ -93,6 +93,7 @@ private:
     // The exchange is over, or has taken too long.
     void created(Creating creating, Notices &notices);
     config::ConnectionConfig in_use(config::ConnectionConfig config, const ConnectionRecord *record) const;
+    core::CreateContext create_context(const std::string &file, std::vector<std::string> files = {}) const;
     std::optional<proto::ControlKey> template_key(base::Instant now);
     base::Result<config::ConnectionConfig> own_side(const std::string &file) const;
 

@@ -38,6 +38,7 @@ config::InterfaceConfig interface_conf()
 {
     config::InterfaceConfig interface;
     interface.accept_remote = true;
+    interface.allow_default_key = true;
     interface.cmdport_local = 60456;
     interface.tunnels.push_back(
         {"tun0", 1440, *base::Prefix::parse("10.0.0.3/24"), *base::Prefix::parse("fec0::3/64")});
@@ -66,7 +67,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     const std::string_view text(reinterpret_cast<const char *>(data), size);
     const auto peer = config::parse_peer(text);
     const config::InterfaceConfig interface = interface_conf();
-    const core::CreateContext context{interface, {}, {}, {}, true};
+    const core::CreateContext context{interface, {}, {}, {}};
     const config::ConnectionConfig conf_template = *config::parse_template("conf.template", kTemplate).value;
     const base::Address initiator = peer.value ? peer.value->ip_local : base::Address();
     const auto created = core::accept_create(text, initiator, *base::Address::parse("::"), conf_template, context);

@@ -21,6 +21,14 @@ TEST(Reader, ReadsNetworkOrderAndStopsAtTheEnd)
     EXPECT_TRUE(reader.take(0));
 }
 
+TEST(Octets, OfATextAndBack)
+{
+    const std::string_view text("a\0\xff", 3);
+    ASSERT_EQ(as_octets(text).size(), 3);
+    EXPECT_EQ(as_octets(text)[2], std::byte{0xff});
+    EXPECT_EQ(as_text(as_octets(text)), text);
+}
+
 TEST(Writer, WritesNetworkOrderAndRefusesWhatDoesNotFit)
 {
     std::array<std::byte, 5> octets{};

@@ -24,7 +24,7 @@ std::string text_of(std::string_view hex)
 {
     const auto octets = proto::testing::from_hex(hex);
     const base::ConstOctets body = proto::decode_control(octets)->body;
-    return {reinterpret_cast<const char *>(body.data()), body.size()};
+    return std::string(base::as_text(body));
 }
 
 std::string recorded_request()
@@ -102,7 +102,7 @@ protected:
         return created.error().result;
     }
 
-    CreateContext context() const { return {interface_, connections_, files_, addresses_, allow_default_key_}; }
+    CreateContext context() const { return {interface_, connections_, files_, addresses_}; }
 
     std::string template_{kTemplate};
     config::InterfaceConfig interface_ = interface_conf("10.0.0.3/24", "fec0::3/64");
@@ -110,7 +110,6 @@ protected:
     std::vector<std::string> files_;
     std::vector<base::Prefix> addresses_{*base::Prefix::parse("10.1.1.3/24"), *base::Prefix::parse("10.2.2.3/24"),
                                          *base::Prefix::parse("127.0.0.1/8")};
-    bool allow_default_key_ = false;
 };
 
 TEST_F(Create, ResponderMakesOfTheRecordedTextWhatTheDeployedOneMade)
@@ -390,7 +389,7 @@ TEST_F(Create, Type2MeansTheKnownKeyAndNeedsItsPermission)
     own.auth_type = AuthType::kSha256;
     own.auth_key = proto::recorded::kAuthKey;
     EXPECT_FALSE(create_text(own, context()));
-    allow_default_key_ = true;
+    interface_.allow_default_key = true;
     EXPECT_TRUE(create_text(own, context()));
     const auto created = accept(text);
     ASSERT_TRUE(created) << created.error().text;
