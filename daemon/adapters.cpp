@@ -19,9 +19,6 @@ constexpr std::uint32_t kQueueLength = 500;
 
 constexpr std::string_view kSuffix = ".conf";
 
-// How long a change waits for the workers at most; they need a pass of their loop.
-constexpr base::Duration kSettling = std::chrono::milliseconds(100);
-
 net::Route peer_route(const std::string &tunnel, const base::Address &local, const base::Address &remote)
 {
     net::Route route;
@@ -173,11 +170,6 @@ std::optional<base::Address> KernelNetwork::first_address(const std::string &int
                 address.usable())
                 return address.prefix.address;
     return std::nullopt;
-}
-
-void WorkerPlane::settle()
-{
-    plane_.settle(kSettling);
 }
 
 service::PathState WorkerPlane::path_state(const std::string &connection, std::size_t path)

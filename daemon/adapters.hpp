@@ -84,7 +84,7 @@ public:
         plane_.set_path_by_peer(connection, path, up);
     }
     base::Result<void> commit() override { return plane_.commit(); }
-    void settle() override;
+    void settle() override { plane_.settle(); }
     service::PathState path_state(const std::string &connection, std::size_t path) override;
     service::ConnectionStatistics statistics(const std::string &connection) override;
     service::Counters tunnel_statistics(const std::string &tunnel) override;

@@ -13,8 +13,8 @@ namespace mpt::plane {
 
 namespace {
 
-// How long a socket that is no longer wanted may take to be closed.
-constexpr base::Duration kClosing = std::chrono::milliseconds(100);
+// How long a change waits for the workers at most; they need a pass of their loop.
+constexpr base::Duration kSettling = std::chrono::milliseconds(100);
 
 base::Prefix whole(const base::Address &address)
 {
@@ -197,7 +197,7 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
     }
     auto socket = UdpSocket::listen(local, interface);
     if (!socket && socket.error().code == base::ErrorCode::kAddressInUse) {
-        settle(kClosing); // a worker may just be about to close the one that was there before
+        settle(); // a worker may just be about to close the one that was there before
         socket = UdpSocket::listen(local, interface);
     }
     if (socket)
@@ -232,10 +232,10 @@ base::Result<void> Plane::commit()
     return {};
 }
 
-void Plane::settle(base::Duration bound)
+void Plane::settle()
 {
     for (const auto &worker : workers_)
-        worker->wait_for_adoption(committed_, bound);
+        worker->wait_for_adoption(committed_, kSettling);
 }
 
 base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) const

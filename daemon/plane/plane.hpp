@@ -49,8 +49,8 @@ public:
     // Gives the workers what has changed. kAlreadyExists if two connections claim the same packets; then nothing
     // changes.
     base::Result<void> commit();
-    // Waits until the workers forward by what was committed, so that its effects can be seen; at most for `bound`.
-    void settle(base::Duration bound);
+    // Waits until the workers forward by what was committed, so that its effects can be seen; at most shortly.
+    void settle();
 
     // Readable when take_events() has something to tell.
     int events_fd() const noexcept { return wakeup_.fd(); }
