@@ -26,12 +26,6 @@ void add_drops(service::Counters &to, const plane::DropCounters &counters)
     counters.visit([&](std::string_view reason, std::uint64_t count) { add_drop(to, reason, count); });
 }
 
-std::uint64_t microseconds(base::Instant instant)
-{
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(instant.time_since_epoch()).count());
-}
-
 service::Counters counters_of(const plane::Path &path)
 {
     const plane::PathCounters &counters = path.counters;
@@ -42,9 +36,9 @@ service::Counters counters_of(const plane::Path &path)
         {"octets_in", counters.octets_in.get()},
         {"keepalives_out", counters.keepalives_out.get()},
         {"keepalives_in", counters.keepalives_in.get()},
-        {"last_keepalive_usec", microseconds(path.last_keepalive)},
+        {"last_keepalive_usec", base::microseconds(path.last_keepalive)},
         {"status_changes", path.changes.get()},
-        {"status_since_usec", microseconds(path.since)},
+        {"status_since_usec", base::microseconds(path.since)},
         {"held_back", path.held_back ? 1U : 0U},
     };
     add_drops(all, counters.drops);

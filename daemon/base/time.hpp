@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace mpt::base {
 
@@ -18,5 +19,17 @@ struct MonotonicClock {
 
 // A point of CLOCK_MONOTONIC, in nanoseconds since its epoch.
 using Instant = MonotonicClock::time_point;
+
+// A duration that is not negative in whole microseconds, as counters, the bus and messages have it.
+constexpr std::uint64_t microseconds(Duration duration)
+{
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
+}
+
+// Since the clock's epoch.
+constexpr std::uint64_t microseconds(Instant instant)
+{
+    return microseconds(instant.time_since_epoch());
+}
 
 } // namespace mpt::base

@@ -219,7 +219,7 @@ std::uint16_t ConnectionObject::ReorderWindow()
 
 std::uint64_t ConnectionObject::MaxBufferDelay()
 {
-    return static_cast<std::uint64_t>(std::chrono::microseconds(config().max_buffdelay_msec).count());
+    return base::microseconds(config().max_buffdelay_msec);
 }
 
 std::uint8_t ConnectionObject::AuthType()

@@ -190,7 +190,7 @@ std::string ManagerObject::ConfigDirectory()
 
 std::uint64_t ManagerObject::CommandTimeout()
 {
-    return static_cast<std::uint64_t>(std::chrono::microseconds(context_.manager.interface().cmd_timeout).count());
+    return base::microseconds(context_.manager.interface().cmd_timeout);
 }
 
 std::vector<sdbus::ObjectPath> ManagerObject::Tunnels()

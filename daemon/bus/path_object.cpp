@@ -11,11 +11,6 @@ namespace mpt::bus {
 
 namespace {
 
-std::uint64_t microseconds(base::Duration duration)
-{
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
-}
-
 std::string text_of(const base::Address &address)
 {
     return address.is_unspecified() ? std::string() : address.to_string();
@@ -135,12 +130,12 @@ std::uint16_t PathObject::WeightIn()
 
 std::uint64_t PathObject::KeepaliveTime()
 {
-    return microseconds(config().keepalive);
+    return base::microseconds(config().keepalive);
 }
 
 std::uint64_t PathObject::DeadTime()
 {
-    return microseconds(config().dead);
+    return base::microseconds(config().dead);
 }
 
 bool PathObject::CommandDefault()
@@ -168,14 +163,14 @@ std::uint64_t PathObject::StatusSince()
     if (const base::Instant since = state().since; since != since_) {
         since_ = since;
         const auto then = std::chrono::system_clock::now().time_since_epoch() - (sys::now() - since);
-        since_realtime_ = microseconds(then);
+        since_realtime_ = base::microseconds(then);
     }
     return since_realtime_;
 }
 
 std::uint64_t PathObject::StatusSinceMonotonic()
 {
-    return microseconds(state().since.time_since_epoch());
+    return base::microseconds(state().since);
 }
 
 bool PathObject::HeldBack()

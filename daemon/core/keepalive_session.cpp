@@ -13,11 +13,6 @@ namespace {
 
 constexpr RandomNumber kNone{};
 
-std::uint64_t microseconds(base::Duration duration)
-{
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
-}
-
 std::uint64_t difference(std::uint64_t from, std::uint64_t to)
 {
     return to > from ? to - from : 0;
@@ -55,7 +50,7 @@ void KeepaliveSession::make(base::Instant now, std::size_t number, const PathTra
     keepalive.path = static_cast<std::uint8_t>(number);
     keepalive.highest_sequence = highest_sequence;
     keepalive.counter = ++counter_;
-    keepalive.sent_at = microseconds(now.time_since_epoch());
+    keepalive.sent_at = base::microseconds(now);
     keepalive.packets_sent = traffic.sent;
     if (path.answer_to) {
         keepalive.sender = offer_;
@@ -70,7 +65,7 @@ void KeepaliveSession::make(base::Instant now, std::size_t number, const PathTra
     keepalive.response = path.progress.response;
     if (path.progress.counter != 0) {
         keepalive.echo = path.progress.echo;
-        keepalive.echo_delay = microseconds(now - path.progress.received_at);
+        keepalive.echo_delay = base::microseconds(now - path.progress.received_at);
     }
     encode_session_keepalive(keepalive, send_key_, to);
 }
@@ -169,7 +164,7 @@ void KeepaliveSession::advance(base::Instant now, Path &path, const SessionKeepa
     path.measure.lost_in = path.earlier.lost_in + progress.lost;
     path.measure.lost_out = path.earlier.lost_out + keepalive.packets_lost;
 
-    const std::uint64_t since_echo = difference(keepalive.echo, microseconds(now.time_since_epoch()));
+    const std::uint64_t since_echo = difference(keepalive.echo, base::microseconds(now));
     if (keepalive.echo != 0 && keepalive.echo_delay <= since_echo)
         add_rtt(path.measure, std::chrono::microseconds(since_echo - keepalive.echo_delay));
 }
