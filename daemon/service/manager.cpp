@@ -9,46 +9,6 @@ namespace mpt::service {
 
 namespace {
 
-std::string status_word(core::PathStatus status)
-{
-    switch (status) {
-    case core::PathStatus::kUp:
-        return "up";
-    case core::PathStatus::kDead:
-        return "dead";
-    case core::PathStatus::kInterfaceDown:
-        return "down: its interface is down";
-    case core::PathStatus::kAddressMissing:
-        return "down: its address is missing";
-    case core::PathStatus::kSetDown:
-        return "set down";
-    case core::PathStatus::kDisabled:
-        return "disabled";
-    }
-    return "unknown";
-}
-
-std::string reason_words(core::StatusReason reason)
-{
-    switch (reason) {
-    case core::StatusReason::kKeepalive:
-        return " (a keepalive came)";
-    case core::StatusReason::kKeepalivesMissed:
-        return " (no keepalive came in its dead time)";
-    case core::StatusReason::kByHand:
-        return " (by hand)";
-    case core::StatusReason::kByPeer:
-        return " (told by the peer)";
-    case core::StatusReason::kStart:
-    case core::StatusReason::kInterface:
-    case core::StatusReason::kAddress:
-    case core::StatusReason::kSocket:
-    case core::StatusReason::kSettings:
-        break;
-    }
-    return "";
-}
-
 // "connection A, path 0 (eth1)"
 std::string path_title(const ConnectionRecord &record, std::size_t path)
 {
@@ -146,6 +106,8 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
     parameters.remote = *record.config.ip_remote;
     parameters.reorder_window = record.config.reorder_window;
     parameters.max_buffer_delay = record.config.max_buffdelay_msec;
+    if (record.config.auth_type == config::AuthType::kHmacSha256)
+        parameters.keepalive_key = key_of(record.config);
     for (const PathRecord &path : record.paths)
         parameters.paths.push_back(path.parameters);
     for (const config::NetworkConfig &network : record.config.networks)
@@ -263,9 +225,8 @@ void Manager::on_path_status(const std::string &connection, std::size_t path, co
     const ConnectionRecord *record = find(connection);
     if (record == nullptr || path >= record->paths.size())
         return;
-    notices.push_back(
-        {change.to == core::PathStatus::kUp ? Notice::Level::kInfo : Notice::Level::kWarning,
-         fmt::format("{} is {}{}", path_title(*record, path), status_word(change.to), reason_words(change.reason))});
+    notices.push_back({change.to == core::PathStatus::kUp ? Notice::Level::kInfo : Notice::Level::kWarning,
+                       fmt::format("{} is {}", path_title(*record, path), words_of(change))});
     if (observer_ != nullptr)
         observer_->on_path_status(*record, path, change);
 }

@@ -1,50 +1,83 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/service/records.hpp"
 
+#include <fmt/format.h>
+
 namespace mpt::service {
 
-std::string_view name_of(core::PathStatus status) noexcept
+namespace {
+
+struct Wording {
+    std::string_view name;  // for programs
+    std::string_view words; // for people
+};
+
+Wording wording_of(core::PathStatus status) noexcept
 {
     switch (status) {
     case core::PathStatus::kUp:
-        return "up";
+        return {"up", "up"};
     case core::PathStatus::kDead:
-        return "dead";
+        return {"dead", "dead"};
     case core::PathStatus::kInterfaceDown:
-        return "interface-down";
+        return {"interface-down", "down: its interface is down"};
     case core::PathStatus::kAddressMissing:
-        return "address-missing";
+        return {"address-missing", "down: its address is missing"};
     case core::PathStatus::kSetDown:
-        return "set-down";
+        return {"set-down", "set down"};
     case core::PathStatus::kDisabled:
-        return "disabled";
+        return {"disabled", "disabled"};
     }
-    return "unknown";
+    return {"unknown", "unknown"};
+}
+
+Wording wording_of(core::StatusReason reason) noexcept
+{
+    switch (reason) {
+    case core::StatusReason::kStart:
+        return {"start", ""};
+    case core::StatusReason::kKeepalive:
+        return {"keepalive", "a keepalive came"};
+    case core::StatusReason::kKeepalivesMissed:
+        return {"keepalives-missed", "no keepalive came in its dead time"};
+    case core::StatusReason::kByHand:
+        return {"by-hand", "by hand"};
+    case core::StatusReason::kByPeer:
+        return {"by-peer", "told by the peer"};
+    case core::StatusReason::kInterface:
+        return {"interface", ""};
+    case core::StatusReason::kAddress:
+        return {"address", ""};
+    case core::StatusReason::kSocket:
+        return {"socket", ""};
+    case core::StatusReason::kSettings:
+        return {"settings", ""};
+    }
+    return {"unknown", ""};
+}
+
+} // namespace
+
+proto::ControlKey key_of(const config::ConnectionConfig &config)
+{
+    const auto key = proto::ControlKey::parse(config.auth_key);
+    return key && config::needs_key(config.auth_type) ? *key : proto::ControlKey();
+}
+
+std::string_view name_of(core::PathStatus status) noexcept
+{
+    return wording_of(status).name;
 }
 
 std::string_view name_of(core::StatusReason reason) noexcept
 {
-    switch (reason) {
-    case core::StatusReason::kStart:
-        return "start";
-    case core::StatusReason::kKeepalive:
-        return "keepalive";
-    case core::StatusReason::kKeepalivesMissed:
-        return "keepalives-missed";
-    case core::StatusReason::kByHand:
-        return "by-hand";
-    case core::StatusReason::kByPeer:
-        return "by-peer";
-    case core::StatusReason::kInterface:
-        return "interface";
-    case core::StatusReason::kAddress:
-        return "address";
-    case core::StatusReason::kSocket:
-        return "socket";
-    case core::StatusReason::kSettings:
-        return "settings";
-    }
-    return "unknown";
+    return wording_of(reason).name;
+}
+
+std::string words_of(const core::StatusChange &change)
+{
+    const std::string_view reason = wording_of(change.reason).words;
+    return std::string(wording_of(change.to).words) + (reason.empty() ? "" : fmt::format(" ({})", reason));
 }
 
 } // namespace mpt::service

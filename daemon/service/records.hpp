@@ -5,6 +5,7 @@
 #include "daemon/config/connection.hpp"
 #include "daemon/core/liveness.hpp"
 #include "daemon/core/parameters.hpp"
+#include "daemon/proto/control_key.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -65,9 +66,14 @@ struct ConnectionStatistics {
     std::vector<Counters> paths; // by number
 };
 
+// The key that the connection's messages are authenticated with; none with a type that has none.
+proto::ControlKey key_of(const config::ConnectionConfig &config);
+
 // "up", "dead", "interface-down", "address-missing", "set-down", "disabled".
 std::string_view name_of(core::PathStatus status) noexcept;
 // "start", "keepalive", "keepalives-missed", "by-hand", "by-peer", "interface", "address", "socket", "settings".
 std::string_view name_of(core::StatusReason reason) noexcept;
+// What a path has become and why, for people: "set down (by hand)".
+std::string words_of(const core::StatusChange &change);
 
 } // namespace mpt::service
