@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 
@@ -38,6 +39,14 @@ bool read(ConstOctets payload, std::uint32_t &value) noexcept
     if (payload.size() != sizeof value)
         return false;
     std::memcpy(&value, payload.data(), sizeof value);
+    return true;
+}
+
+bool read(ConstOctets payload, std::uint8_t &value) noexcept
+{
+    if (payload.size() != sizeof value)
+        return false;
+    value = std::to_integer<std::uint8_t>(payload[0]);
     return true;
 }
 
@@ -83,7 +92,7 @@ bool is_valid_name(const std::string &name) noexcept
     return !name.empty() && name.size() < IFNAMSIZ;
 }
 
-// In the three decoders `event` stays empty if the message is not about what we want to know.
+// In the decoders `event` stays empty if the message is not about what we want to know.
 
 bool decode_link(ConstOctets body, bool removed, std::optional<Event> &event)
 {
@@ -178,7 +187,8 @@ bool decode_route(ConstOctets body, bool removed, std::optional<Event> &event)
     const auto header = take<rtmsg>(body);
     if (!header)
         return false;
-    if ((header->rtm_family != AF_INET && header->rtm_family != AF_INET6) || header->rtm_type != RTN_UNICAST)
+    if ((header->rtm_family != AF_INET && header->rtm_family != AF_INET6) || header->rtm_type != RTN_UNICAST ||
+        (header->rtm_flags & RTM_F_CLONED) != 0)
         return true;
 
     const bool v4 = header->rtm_family == AF_INET;
@@ -217,6 +227,53 @@ bool decode_route(ConstOctets body, bool removed, std::optional<Event> &event)
     return true;
 }
 
+bool decode_rule(ConstOctets body, bool removed, std::optional<Event> &event)
+{
+    const auto header = take<fib_rule_hdr>(body);
+    if (!header)
+        return false;
+    if (header->family != AF_INET && header->family != AF_INET6)
+        return true;
+
+    const bool v4 = header->family == AF_INET;
+    Rule rule;
+    rule.version = v4 ? base::IpVersion::kV4 : base::IpVersion::kV6;
+    rule.table = header->table;
+    std::optional<Address> source;
+    std::uint32_t suppressed = UINT32_MAX; // -1: none
+    bool plain = header->action == FR_ACT_TO_TBL && header->dst_len == 0 && header->tos == 0 &&
+                 (header->flags & FIB_RULE_INVERT) == 0;
+    const bool ok = for_each_attribute(body, [&](int type, ConstOctets payload) {
+        switch (type) {
+        case FRA_SRC:
+            return read(payload, header->family, source);
+        case FRA_PRIORITY:
+            return read(payload, rule.priority);
+        case FRA_TABLE:
+            return read(payload, rule.table);
+        case FRA_SUPPRESS_PREFIXLEN:
+            return read(payload, suppressed);
+        case FRA_PROTOCOL:
+            return read(payload, rule.protocol);
+        case FRA_PAD:
+            return true;
+        default:
+            plain = false;
+            return true;
+        }
+    });
+    if (!ok || header->src_len > (v4 ? 32 : 128) || (header->src_len != 0) != source.has_value())
+        return false;
+    if (!plain || (source && source->is_v4() != v4))
+        return true;
+    if (source)
+        rule.source = base::Prefix{*source, header->src_len};
+    if (suppressed != UINT32_MAX)
+        rule.longer = suppressed;
+    event = RuleEvent{rule, removed};
+    return true;
+}
+
 base::Failure malformed(const Message &message)
 {
     return base::fail(base::ErrorCode::kSystem,
@@ -226,6 +283,14 @@ base::Failure malformed(const Message &message)
 }
 
 } // namespace
+
+std::string Rule::to_string() const
+{
+    std::string text = fmt::format("{}: from {} lookup {}", priority, source ? source->to_string() : "all", table);
+    if (longer)
+        text += fmt::format(" suppress_prefixlength {}", *longer);
+    return text;
+}
 
 Result<std::vector<Message>> split(ConstOctets datagram)
 {
@@ -290,6 +355,10 @@ Result<std::optional<Event>> decode(const Message &message)
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
         ok = decode_route(message.body, message.type == RTM_DELROUTE, event);
+        break;
+    case RTM_NEWRULE:
+    case RTM_DELRULE:
+        ok = decode_rule(message.body, message.type == RTM_DELRULE, event);
         break;
     default:
         break;

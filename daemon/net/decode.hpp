@@ -53,6 +53,21 @@ struct RouteEntry {
     friend bool operator==(const RouteEntry &, const RouteEntry &) = default;
 };
 
+// A rule that sends packets to a routing table, by their source address at most.
+struct Rule {
+    base::IpVersion version = base::IpVersion::kV4;
+    std::uint32_t priority = 0;          // lower ones are asked first
+    std::optional<base::Prefix> source;  // none: all packets
+    std::uint32_t table = 0;             // that is looked up
+    std::optional<std::uint32_t> longer; // only routes of the table with a longer prefix count
+    std::uint8_t protocol = 0;           // who made it
+
+    // As `ip rule` writes it.
+    std::string to_string() const;
+
+    friend auto operator<=>(const Rule &, const Rule &) = default;
+};
+
 struct LinkEvent {
     Link link;
     bool removed = false;
@@ -69,7 +84,12 @@ struct RouteEvent {
     bool removed = false;
 };
 
-using Event = std::variant<LinkEvent, AddressEvent, RouteEvent>;
+struct RuleEvent {
+    Rule rule;
+    bool removed = false;
+};
+
+using Event = std::variant<LinkEvent, AddressEvent, RouteEvent, RuleEvent>;
 
 // One netlink message. `body` is what follows the header; it points into the datagram.
 struct Message {
@@ -100,7 +120,8 @@ base::Result<std::vector<Message>> split(base::ConstOctets datagram);
 base::Result<Status> decode_status(const Message &message);
 
 // What a message says; nothing if it is about something else: another type, an address family other than IPv4 and
-// IPv6, a link as a bridge sees its ports, a wireless event, a route that is not unicast or has several next hops.
+// IPv6, a link as a bridge sees its ports, a wireless event, a route that is not unicast or has several next hops, a
+// rule that does or asks for more than Rule can say.
 // kSystem if it is malformed: a header or attribute cut short, of a wrong length, or a value that cannot be.
 base::Result<std::optional<Event>> decode(const Message &message);
 

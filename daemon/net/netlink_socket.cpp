@@ -48,6 +48,12 @@ void Request::append(const void *header, std::size_t size)
     check_memory(nlmsg_append(message(), const_cast<void *>(header), size, NLMSG_ALIGNTO) == 0);
 }
 
+Request &Request::put(int attribute, std::uint8_t value)
+{
+    check_memory(nla_put_u8(message(), attribute, value) == 0);
+    return *this;
+}
+
 Request &Request::put(int attribute, std::uint32_t value)
 {
     check_memory(nla_put_u32(message(), attribute, value) == 0);

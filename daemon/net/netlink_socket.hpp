@@ -27,6 +27,7 @@ public:
         append(&header, sizeof header);
     }
 
+    Request &put(int attribute, std::uint8_t value);
     Request &put(int attribute, std::uint32_t value);
     Request &put(int attribute, const std::string &text);
     Request &put(int attribute, const base::Address &address); // 4 or 16 octets

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
+#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/ipv6_route.h>
 #include <linux/rtnetlink.h>
+#include <map>
 #include <system_error>
 
 namespace mpt::net {
@@ -21,9 +23,16 @@ constexpr std::chrono::seconds kAnswerTimeout{5};
 constexpr int kReceiveBuffer = 128 * 1024; // a dump waits for us to read on
 constexpr int kDumpTries = 16;
 
+constexpr auto kVersions = {base::IpVersion::kV4, base::IpVersion::kV6};
+
+std::uint8_t family(base::IpVersion version) noexcept
+{
+    return version == base::IpVersion::kV4 ? AF_INET : AF_INET6;
+}
+
 std::uint8_t family(const base::Address &address) noexcept
 {
-    return address.is_v4() ? AF_INET : AF_INET6;
+    return family(address.version());
 }
 
 ErrorCode code_of(int error) noexcept
@@ -32,6 +41,7 @@ ErrorCode code_of(int error) noexcept
     case ENODEV:
     case ESRCH:
     case EADDRNOTAVAIL:
+    case ENOENT:
         return ErrorCode::kNotFound;
     case EPERM:
         return ErrorCode::kNotPermitted;
@@ -56,6 +66,8 @@ const char *advice(int error) noexcept
         return "there is no interface of that name; see 'ip link'";
     case ESRCH:
         return "there is no such route of ours";
+    case ENOENT:
+        return "there is no such rule of ours";
     case EADDRNOTAVAIL:
         return "the interface has no such address with that prefix length";
     case EPERM:
@@ -306,6 +318,8 @@ RouteSocket::Outcome<void> RouteSocket::change_route(int type, int flags, const 
     header.rtm_type = RTN_UNICAST;
     header.rtm_scope = route.gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
     header.rtm_table = RT_TABLE_UNSPEC; // the attribute holds 32 bits
+    // The networks of the interface stand in the main table, where the kernel does not look for the gateway of another.
+    header.rtm_flags = route.gateway && route.table != kMainTable ? RTNH_F_ONLINK : 0;
     Request request(type, flags, header);
     request.put(RTA_DST, route.destination.address).put(RTA_OIF, route.index).put(RTA_TABLE, route.table);
     request.put(RTA_PRIORITY, route.metric);
@@ -318,18 +332,33 @@ RouteSocket::Outcome<void> RouteSocket::change_route(int type, int flags, const 
     return {};
 }
 
-RouteSocket::Outcome<bool> RouteSocket::has_route(const RouteEntry &route)
+RouteSocket::Outcome<std::vector<RouteEntry>> RouteSocket::find_routes(base::IpVersion version, std::uint8_t protocol,
+                                                                       std::uint32_t index)
 {
     rtmsg header{};
-    header.rtm_family = family(route.destination.address);
-    header.rtm_protocol = route.protocol;
-    const auto events = dump(Request(RTM_GETROUTE, NLM_F_DUMP, header));
+    header.rtm_family = family(version);
+    header.rtm_protocol = protocol;
+    Request request(RTM_GETROUTE, NLM_F_DUMP, header);
+    if (index != 0)
+        request.put(RTA_OIF, index);
+    const auto events = dump(request);
     if (!events)
         return tl::unexpected(events.error());
-    return std::any_of(events->begin(), events->end(), [&](const Event &event) {
-        const auto *found = std::get_if<RouteEvent>(&event);
-        return found && found->route == route;
-    });
+    std::vector<RouteEntry> routes;
+    for (const Event &event : *events) // without NETLINK_GET_STRICT_CHK, or without IPv6, there are others among them
+        if (const auto *found = std::get_if<RouteEvent>(&event);
+            found && found->route.destination.address.version() == version &&
+            (protocol == 0 || found->route.protocol == protocol) && (index == 0 || found->route.index == index))
+            routes.push_back(found->route);
+    return routes;
+}
+
+RouteSocket::Outcome<bool> RouteSocket::has_route(const RouteEntry &route)
+{
+    const auto routes = find_routes(route.destination.address.version(), route.protocol, 0);
+    if (!routes)
+        return tl::unexpected(routes.error());
+    return std::find(routes->begin(), routes->end(), route) != routes->end();
 }
 
 Result<void> RouteSocket::add_route(const Route &route)
@@ -368,6 +397,100 @@ Result<void> RouteSocket::remove_route(const Route &route)
     if (const auto removed = change_route(RTM_DELROUTE, 0, entry_of(route, link->index)); !removed)
         return explain(what, removed.error());
     return {};
+}
+
+Result<std::vector<Route>> RouteSocket::own_routes()
+{
+    const std::string what = fmt::format("reading the routes of protocol {}", kRouteProtocol);
+    const auto links = dump(Request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{}));
+    if (!links)
+        return explain(what, links.error());
+    std::map<std::uint32_t, std::string> names;
+    for (const Event &event : *links)
+        if (const auto *found = std::get_if<LinkEvent>(&event))
+            names[found->link.index] = found->link.name;
+    std::vector<Route> routes;
+    for (const base::IpVersion version : kVersions) {
+        const auto entries = find_routes(version, kRouteProtocol, 0);
+        if (!entries)
+            return explain(what, entries.error());
+        for (const RouteEntry &entry : *entries) {
+            // One whose interface is not there any more is just about to go, too.
+            const auto name = names.find(entry.index);
+            if (name == names.end())
+                continue;
+            const bool has_default_metric = version == base::IpVersion::kV6 && entry.metric == IP6_RT_PRIO_USER;
+            routes.push_back({entry.destination, name->second, entry.gateway, entry.source, entry.table,
+                              has_default_metric ? 0 : entry.metric});
+        }
+    }
+    return routes;
+}
+
+Result<std::vector<RouteEntry>> RouteSocket::other_routes(std::string_view name, base::IpVersion version)
+{
+    const std::string what = fmt::format("reading the routes over {}", name);
+    const auto link = find_link(name);
+    if (!link)
+        return explain(what, link.error());
+    auto routes = find_routes(version, 0, link->index);
+    if (!routes)
+        return explain(what, routes.error());
+    std::erase_if(*routes, [](const RouteEntry &route) { return route.protocol == kRouteProtocol; });
+    return std::move(*routes);
+}
+
+RouteSocket::Outcome<void> RouteSocket::change_rule(int type, int flags, const Rule &rule)
+{
+    fib_rule_hdr header{};
+    header.family = family(rule.version);
+    header.src_len = rule.source ? rule.source->length : 0;
+    header.table = RT_TABLE_UNSPEC; // the attribute holds 32 bits
+    header.action = FR_ACT_TO_TBL;
+    Request request(type, flags, header);
+    request.put(FRA_PRIORITY, rule.priority).put(FRA_TABLE, rule.table).put(FRA_PROTOCOL, kRouteProtocol);
+    if (rule.source)
+        request.put(FRA_SRC, rule.source->address);
+    if (rule.longer)
+        request.put(FRA_SUPPRESS_PREFIXLEN, *rule.longer);
+    if (const auto done = transact(request); !done)
+        return tl::unexpected(done.error());
+    return {};
+}
+
+Result<void> RouteSocket::add_rule(const Rule &rule)
+{
+    // A rule of somebody else is another one for the kernel, for its protocol number differs.
+    const auto added = change_rule(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule);
+    if (!added && added.error().error != EEXIST)
+        return explain(fmt::format("adding the rule {}", rule.to_string()), added.error());
+    return {};
+}
+
+Result<void> RouteSocket::remove_rule(const Rule &rule)
+{
+    if (const auto removed = change_rule(RTM_DELRULE, 0, rule); !removed)
+        return explain(fmt::format("removing the rule {}", rule.to_string()), removed.error());
+    return {};
+}
+
+Result<std::vector<Rule>> RouteSocket::own_rules()
+{
+    std::vector<Rule> rules;
+    for (const base::IpVersion version : kVersions) {
+        fib_rule_hdr header{};
+        header.family = family(version);
+        const auto events = dump(Request(RTM_GETRULE, NLM_F_DUMP, header));
+        if (!events && code_of(events.error().error) == ErrorCode::kNotSupported)
+            continue; // IPv6 is not there at all
+        if (!events)
+            return explain(fmt::format("reading the rules of protocol {}", kRouteProtocol), events.error());
+        for (const Event &event : *events)
+            if (const auto *found = std::get_if<RuleEvent>(&event);
+                found && found->rule.protocol == kRouteProtocol && found->rule.version == version)
+                rules.push_back(found->rule);
+    }
+    return rules;
 }
 
 Result<NetworkState> RouteSocket::read_state()

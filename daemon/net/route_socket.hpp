@@ -28,6 +28,8 @@ struct Route {
 
     // As `ip route` writes it.
     std::string to_string() const;
+
+    friend auto operator<=>(const Route &, const Route &) = default;
 };
 
 // Asks and changes the kernel's network state, of the network namespace in which it was opened. Every call is one or a
@@ -65,6 +67,17 @@ public:
     // Removes a route that add_route() added, and no other one. The kernel removes routes by itself with their
     // interface, and when it is set down.
     base::Result<void> remove_route(const Route &route);
+    // All that have our protocol number.
+    base::Result<std::vector<Route>> own_routes();
+    // Those of others that leave by the interface, of all tables.
+    base::Result<std::vector<RouteEntry>> other_routes(std::string_view name, base::IpVersion version);
+
+    // Adds a rule with our protocol number, after those that have its priority already. Succeeds if it is there.
+    base::Result<void> add_rule(const Rule &rule);
+    // Removes a rule that add_rule() added, and no other one.
+    base::Result<void> remove_rule(const Rule &rule);
+    // All that have our protocol number.
+    base::Result<std::vector<Rule>> own_rules();
 
     // All interfaces and addresses.
     base::Result<NetworkState> read_state();
@@ -90,6 +103,9 @@ private:
     Outcome<void> change_address(int type, int flags, std::uint32_t index, const base::Prefix &address);
     Outcome<void> change_route(int type, int flags, const RouteEntry &route);
     Outcome<bool> has_route(const RouteEntry &route);
+    // Empty filters, 0, take all.
+    Outcome<std::vector<RouteEntry>> find_routes(base::IpVersion version, std::uint8_t protocol, std::uint32_t index);
+    Outcome<void> change_rule(int type, int flags, const Rule &rule);
 
     NetlinkSocket socket_;
 };

@@ -25,6 +25,11 @@ void check(const mpt::net::Event &event)
     } else if (const auto *address = std::get_if<mpt::net::AddressEvent>(&event)) {
         require(address->index != 0);
         check(address->address.prefix);
+    } else if (const auto *rule = std::get_if<mpt::net::RuleEvent>(&event)) {
+        if (rule->rule.source) {
+            check(*rule->rule.source);
+            require(rule->rule.source->address.version() == rule->rule.version);
+        }
     } else {
         check(std::get<mpt::net::RouteEvent>(event).route.destination);
     }

@@ -4,6 +4,7 @@
 #include "tests/unit/net/message_builder.hpp"
 
 #include <gtest/gtest.h>
+#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 
@@ -302,6 +303,53 @@ TEST(Decode, ReadsRoutes)
     auto too_long = route_message(AF_INET, 33);
     too_long.put(RTA_DST, address("10.20.0.0").octets()).put(RTA_OIF, 5U);
     EXPECT_FALSE(decode_one(too_long));
+}
+
+TEST(Decode, ReadsRules)
+{
+    fib_rule_hdr header{};
+    header.family = AF_INET;
+    header.src_len = 32;
+    header.action = FR_ACT_TO_TBL;
+    const std::uint8_t protocol = 212;
+    const auto fill = [&](MessageBuilder &message) -> MessageBuilder & {
+        return message.put(FRA_TABLE, 21200U)
+            .put(FRA_PRIORITY, 212U)
+            .put(FRA_SUPPRESS_PREFIXLEN, 0U)
+            .put(FRA_PROTOCOL, std::as_bytes(std::span(&protocol, 1)));
+    };
+    MessageBuilder plain(RTM_NEWRULE, header);
+    fill(plain).put(FRA_SRC, address("10.1.0.2").octets());
+    const Rule expected{base::IpVersion::kV4, 212, Prefix::parse("10.1.0.2/32").value(), 21200, 0U, 212};
+    EXPECT_EQ(std::get<RuleEvent>(decode_one(plain).value().value()).rule, expected);
+    EXPECT_EQ(expected.to_string(), "212: from 10.1.0.2/32 lookup 21200 suppress_prefixlength 0");
+
+    // What it looks at besides, Rule cannot say: nobody may take it for ours.
+    MessageBuilder marked(RTM_NEWRULE, header);
+    fill(marked).put(FRA_SRC, address("10.1.0.2").octets()).put(FRA_FWMARK, 1U);
+    EXPECT_EQ(decode_one(marked).value(), std::nullopt);
+    fib_rule_hdr other = header;
+    other.flags = FIB_RULE_INVERT;
+    MessageBuilder inverted(RTM_NEWRULE, other);
+    fill(inverted).put(FRA_SRC, address("10.1.0.2").octets());
+    EXPECT_EQ(decode_one(inverted).value(), std::nullopt);
+    other.flags = 0;
+    other.action = FR_ACT_UNREACHABLE;
+    MessageBuilder unreachable(RTM_NEWRULE, other);
+    fill(unreachable).put(FRA_SRC, address("10.1.0.2").octets());
+    EXPECT_EQ(decode_one(unreachable).value(), std::nullopt);
+
+    // A source that is announced must be there, and as long as that.
+    MessageBuilder without_source(RTM_NEWRULE, header);
+    EXPECT_FALSE(decode_one(fill(without_source)));
+    header.src_len = 33;
+    MessageBuilder too_long(RTM_NEWRULE, header);
+    EXPECT_FALSE(decode_one(fill(too_long).put(FRA_SRC, address("10.1.0.2").octets())));
+
+    header.src_len = 0;
+    MessageBuilder all(RTM_NEWRULE, header);
+    fill(all);
+    EXPECT_EQ(std::get<RuleEvent>(decode_one(all).value().value()).rule.source, std::nullopt);
 }
 
 TEST(Decode, IgnoresOtherTypes)
