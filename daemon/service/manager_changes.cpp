@@ -85,6 +85,7 @@ std::vector<std::string> Manager::problems() const
             all.push_back(fmt::format("connections/{} is gone; connection {} goes on: write the file again with `mpt "
                                       "save`, or end the connection with `mpt delete`",
                                       record->config.file, record->config.name));
+    append(all, route_problems_);
     return all;
 }
 
@@ -116,30 +117,15 @@ base::Result<void> Manager::reload(const std::string &file, Notices &notices)
     problems_.erase(file);
     problems_.insert(loaded->problems.begin(), loaded->problems.end());
 
-    // What gets another name or tunnel ends first, so that the new ones find names and sockets free.
-    bool ended = false;
-    for (const config::ConnectionConfig &config : loaded->accepted) {
-        const ConnectionRecord *record = find_file(config.file);
-        if (record != nullptr && !is_same_place(*record, config)) {
-            end_connection(*record, notices);
-            ended = true;
-        }
-    }
-    if (ended) {
-        if (auto committed = plane_.commit(); !committed)
-            return committed;
-        plane_.settle();
-    }
+    std::vector<Change> changes;
     for (const config::ConnectionConfig &config : loaded->accepted)
-        apply(config, config, notices);
+        changes.push_back({config, config});
     note_presence(loaded->present, file);
-    if (!loaded->accepted.empty()) {
-        if (auto committed = plane_.commit(); !committed)
-            return committed;
+    if (!changes.empty()) {
+        if (auto taken = take_effect(changes, notices); !taken)
+            return taken;
         plane_.settle();
     }
-    for (const config::ConnectionConfig &config : loaded->accepted)
-        add_route(*find_file(config.file), notices);
     if (observer_ != nullptr)
         observer_->on_settings_changed();
 
@@ -192,9 +178,8 @@ bool Manager::is_same_place(const ConnectionRecord &record, const config::Connec
     return record.config.name == config.name && record.tunnel == tunnel_of(config).name;
 }
 
-void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
+void Manager::end_connection(const ConnectionRecord &record)
 {
-    remove_route(record, notices);
     plane_.remove_connection(record.config.name);
     const auto at =
         std::find_if(connections_.begin(), connections_.end(), [&](const auto &each) { return each.get() == &record; });
@@ -204,21 +189,9 @@ void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
         observer_->on_connection_removed(ended->config.name);
 }
 
-void Manager::remove_route(const ConnectionRecord &record, Notices &notices)
+void Manager::apply(const Change &change, Notices &notices)
 {
-    const bool is_shared = std::any_of(connections_.begin(), connections_.end(), [&](const auto &other) {
-        return other.get() != &record && other->tunnel == record.tunnel &&
-               other->config.ip_remote == record.config.ip_remote;
-    });
-    if (is_shared)
-        return;
-    if (auto removed = network_.remove_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote);
-        !removed)
-        notices.push_back({Notice::Level::kWarning, removed.error().text});
-}
-
-void Manager::apply(const config::ConnectionConfig &filed, const config::ConnectionConfig &config, Notices &notices)
-{
+    const auto &[filed, config] = change;
     ConnectionRecord *record = find_record(config.name);
     if (record == nullptr) {
         ConnectionRecord &added = add_connection(config);
@@ -229,8 +202,6 @@ void Manager::apply(const config::ConnectionConfig &filed, const config::Connect
             observer_->on_connection_added(added);
         return;
     }
-    if (record->config.ip_local != config.ip_local || record->config.ip_remote != config.ip_remote)
-        remove_route(*record, notices);
     record->filed = filed;
     record->created_by.clear(); // it has a file now
     configure(*record, config);
@@ -302,9 +273,10 @@ base::Result<void> Manager::remove(const std::string &file)
     problems_.erase(file);
     base::Result<void> committed;
     if (record != nullptr) {
-        Notices notices; // a route that is gone already
-        end_connection(*record, notices);
+        end_connection(*record);
         committed = plane_.commit();
+        Notices notices; // of others' routes: told by problems()
+        update_routes(notices);
     }
     if (observer_ != nullptr)
         observer_->on_settings_changed();
@@ -371,19 +343,14 @@ base::Result<bool> Manager::save(ConnectionRecord &record)
 base::Result<void> Manager::add_created(const config::ConnectionConfig &config, const std::string &peer,
                                         Notices &notices)
 {
-    auto record = std::make_unique<ConnectionRecord>();
-    record->created_by = peer;
-    record->file_present = false;
-    configure(*record, config);
-    plane_.set_connection(parameters_of(*record));
-    connections_.push_back(std::move(record));
+    ConnectionRecord &record = add_connection(config, peer);
     notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is created by {}; `mpt save {}` keeps it",
                                                          config.name, peer, config.file)});
-    follow_all(*connections_.back(), notices);
+    follow_all(record, notices);
     auto committed = plane_.commit();
-    add_route(*connections_.back(), notices);
+    add_route(record, notices);
     if (observer_ != nullptr) {
-        observer_->on_connection_added(*connections_.back());
+        observer_->on_connection_added(record);
         observer_->on_settings_changed();
     }
     return committed;
@@ -392,17 +359,10 @@ base::Result<void> Manager::add_created(const config::ConnectionConfig &config, 
 base::Result<void> Manager::complete(const config::ConnectionConfig &filed, const config::ConnectionConfig &config,
                                      Notices &notices)
 {
-    if (const ConnectionRecord *record = find_file(config.file); record != nullptr && !is_same_place(*record, config)) {
-        end_connection(*record, notices);
-        if (auto committed = plane_.commit(); !committed)
-            return committed;
-        plane_.settle();
-    }
-    apply(filed, config, notices);
-    if (auto committed = plane_.commit(); !committed)
-        return committed;
-    add_route(*find_record(config.name), notices);
-    return {};
+    auto taken = take_effect({{filed, config}}, notices);
+    if (observer_ != nullptr)
+        observer_->on_settings_changed();
+    return taken;
 }
 
 // ---- interfaces

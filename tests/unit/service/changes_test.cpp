@@ -211,6 +211,24 @@ TEST_F(Changes, TheLastPathThatIsUpIsNotSetDownUnlessForced)
     EXPECT_EQ(manager->set_path("Z", 0, true, false).error().code, base::ErrorCode::kNotFound);
 }
 
+TEST_F(Changes, WhatACreateHasCompletedTakesEffectAndIsTold)
+{
+    const config::ConnectionConfig filed = manager->find("A")->filed;
+    config::ConnectionConfig config = filed;
+    config.reorder_window = 700;
+    ASSERT_TRUE(manager->complete(filed, config, notices));
+    EXPECT_EQ(plane.connections.at("A").reorder_window, 700);
+    EXPECT_TRUE(manager->find("A")->is_unsaved());
+    EXPECT_THAT(diary.lines, ElementsAre("changed A", "path A/0", "path A/1", "settings"));
+    diary.lines.clear();
+    config.name = "Z"; // another connection takes the place of the one that ran
+    ASSERT_TRUE(manager->complete(filed, config, notices));
+    EXPECT_THAT(diary.lines, ::testing::IsSupersetOf({"removed A", "added Z", "settings"}));
+    EXPECT_THAT(plane.open, ElementsAre("B/0", "B/1", "Z/0", "Z/1"));
+    EXPECT_THAT(network.routes,
+                ::testing::UnorderedElementsAre("10.0.0.3 dev tun7 src 10.0.0.2", "10.0.0.4 dev tun7 src 10.0.0.2"));
+}
+
 TEST_F(Changes, AWeightIsSetAndSaved)
 {
     EXPECT_EQ(manager->set_weight("A", 0, 0).error().code, base::ErrorCode::kInvalidArgument);
