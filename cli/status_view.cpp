@@ -40,6 +40,19 @@ std::string age(std::uint64_t monotonic, const Snapshot &now)
     return short_duration(microseconds(now.monotonic > monotonic ? now.monotonic - monotonic : 0));
 }
 
+// What keepalives of authentication type 3 have shown; empty if the path has none.
+std::string measure_words(const Path &path)
+{
+    const std::uint64_t round_trip = count(path.counters, "round_trip_us");
+    if (round_trip == 0)
+        return "";
+    return fmt::format("round trip {:.1f} ms, variation {:.1f}; lost {} in, {} out",
+                       static_cast<double>(round_trip) / 1000,
+                       static_cast<double>(count(path.counters, "round_trip_variation_us")) / 1000,
+                       percentage(count(path.counters, "lost_in"), count(path.counters, "expected_in")),
+                       percentage(count(path.counters, "lost_out"), count(path.counters, "packets_out")));
+}
+
 class Table {
 public:
     Table(const Snapshot &earlier, const Snapshot &now, std::size_t columns)
@@ -140,6 +153,8 @@ private:
             note(reason_words(path.status_reason), kIndent, Style::kDim);
         else if (path.held_back)
             note("it went down too often and must stay up for a while first", kIndent, Style::kDim);
+        if (const std::string measured = measure_words(path); !measured.empty() && path.is_up())
+            note(measured, kIndent, Style::kDim);
     }
 
     EarlierCounters earlier_;

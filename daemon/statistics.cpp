@@ -45,6 +45,16 @@ service::Counters counters_of(const plane::Path &path)
     return all;
 }
 
+// What keepalives of authentication type 3 have shown of a path.
+void add_measure(service::Counters &to, const plane::PublishedMeasure &measure)
+{
+    to.push_back({"round_trip_us", measure.rtt.get()});
+    to.push_back({"round_trip_variation_us", measure.rtt_variation.get()});
+    to.push_back({"expected_in", measure.expected.get()});
+    to.push_back({"lost_in", measure.lost_in.get()});
+    to.push_back({"lost_out", measure.lost_out.get()});
+}
+
 // " name=value ..."
 std::string to_text(const service::Counters &counters)
 {
@@ -98,6 +108,8 @@ service::ConnectionStatistics statistics_of(const plane::ConnectionEntry &entry)
         packets_in += counters.packets_in.get();
         octets_in += counters.octets_in.get();
         all.paths.push_back(counters_of(connection.paths[i]));
+        if (entry.parameters.keepalive_key)
+            add_measure(all.paths.back(), connection.paths[i].measure);
     }
     all.connection = {
         {"packets_out", packets_out},

@@ -85,6 +85,9 @@ public:
     std::uint64_t changes() const noexcept { return changes_; }
     std::optional<base::Instant> last_keepalive() const noexcept { return last_keepalive_; }
 
+    // Keepalives leave by the path: it has some, and is up or dead.
+    bool sends_keepalives() const noexcept;
+
     // The scheduler may use the path: its status is kUp and it is not held back.
     bool usable() const noexcept { return status_ == PathStatus::kUp && !held_back_until_; }
     // Until when the path is held back although it is up, for having gone down three times or more within a minute. If
@@ -96,7 +99,6 @@ private:
     std::optional<StatusChange> update(base::Instant now, StatusReason reason) noexcept;
     PathStatus current_status() const noexcept;
     bool has_keepalives() const noexcept { return settings_.keepalive > base::Duration::zero(); }
-    bool sends_keepalives() const noexcept;
     void count_flap(base::Instant now) noexcept;
 
     LivenessSettings settings_;

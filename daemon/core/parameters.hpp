@@ -3,8 +3,10 @@
 
 #include "daemon/base/address.hpp"
 #include "daemon/base/time.hpp"
+#include "daemon/proto/control_key.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +56,8 @@ struct ConnectionParameters {
     base::Duration max_buffer_delay{0};
     std::vector<PathParameters> paths;       // 1-20; index = number of the path
     std::vector<NetworkParameters> networks; // 0-20
+    // Of authentication type 3: nothing but its keepalives is taken. Nothing: those without MAC are.
+    std::optional<proto::ControlKey> keepalive_key;
 };
 
 } // namespace mpt::core

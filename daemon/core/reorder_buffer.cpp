@@ -253,6 +253,18 @@ void ReorderBuffer::on_deadline(base::Instant now, Out &out)
     }
 }
 
+void ReorderBuffer::reached(base::Instant now, std::size_t path, std::uint32_t highest, Out &out)
+{
+    if (counters_.held_now == 0)
+        return;
+    // Of numbers above all that has come nothing is missing yet.
+    const std::uint32_t end = base::sequence_before(end_, highest + 1) ? end_ : highest + 1;
+    if (!base::sequence_before(expected_, end))
+        return;
+    paths_[path].reached(end);
+    give_up_passed(now, path, out);
+}
+
 std::optional<base::Instant> ReorderBuffer::deadline() const noexcept
 {
     std::optional<base::Instant> first;

@@ -80,6 +80,11 @@ public:
     // Releases to `out` what has waited for long enough, as offer() does.
     void on_deadline(base::Instant now, std::vector<base::ConstOctets> &out);
 
+    // The peer says by the path that it has sent no higher number than `highest` so far, so that what the path carried
+    // of them has come. Believed if it fits what has come; releases to `out` what waited for this path alone, as
+    // offer() does.
+    void reached(base::Instant now, std::size_t path, std::uint32_t highest, std::vector<base::ConstOctets> &out);
+
     // When on_deadline() wants to be called; nothing while nothing waits.
     std::optional<base::Instant> deadline() const noexcept;
 

@@ -19,6 +19,7 @@ public:
     void begin(base::Instant busy, base::Duration max_delay) noexcept
     {
         count_ = 0;
+        reached_.reset();
         step_ = 1;
         confirmed_ = false;
         busy_ = busy;
@@ -40,6 +41,7 @@ public:
     {
         out_ = true;
         count_ = 0;
+        reached_.reset();
         confirmed_ = false;
     }
 
@@ -52,6 +54,10 @@ public:
         touch(busy);
         insert(sequence);
     }
+
+    // The peer says by this path that it sent nothing below `end` by it that has not come. As long as the path keeps
+    // the order: what overtakes packets says nothing about them.
+    void reached(std::uint32_t end) noexcept { reached_ = end; }
 
     // It delivered a number that had been given up: it was not waited for long enough.
     void arrived_late(base::Instant busy, base::Duration max_delay, std::uint32_t sequence) noexcept
@@ -87,13 +93,16 @@ public:
         return confirmed_ && now - last_ <= tolerance(max_delay);
     }
 
-    // Numbers below this one it would have delivered by now: it has delivered d higher ones, where d is more than it
-    // has been seen to reorder by. Nothing as long as it has not delivered d.
+    // Numbers below this one it would have delivered by now: the peer says so, or it has delivered d higher ones, where
+    // d is more than it has been seen to reorder by. Nothing as long as neither is so.
     std::optional<std::uint32_t> frontier() const noexcept
     {
-        if (count_ < reordering_)
-            return std::nullopt;
-        return highest_[(end_ - reordering_) % kKept];
+        std::optional<std::uint32_t> frontier;
+        if (count_ >= reordering_)
+            frontier = highest_[(end_ - reordering_) % kKept];
+        if (reached_ && reordering_ == kLeastReordering && (!frontier || base::sequence_before(*frontier, *reached_)))
+            frontier = reached_;
+        return frontier;
     }
 
     // About the number that it will deliver next, rather too high than too low.
@@ -144,6 +153,8 @@ private:
         std::uint32_t higher = 0;
         while (higher < count_ && base::sequence_before(sequence, highest_[(end_ - 1 - higher) % kKept]))
             ++higher;
+        if (reached_ && !base::sequence_before(sequence, *reached_))
+            reached_.reset(); // said before this one was sent
         if (higher == kKept || (higher < count_ && highest_[(end_ - 1 - higher) % kKept] == sequence))
             return;
         if (higher == 0 && count_ != 0) {
@@ -181,6 +192,7 @@ private:
     std::uint32_t count_ = 0;
     std::uint32_t end_ = 0; // behind the highest
     std::array<std::uint32_t, kKept> highest_{};
+    std::optional<std::uint32_t> reached_; // as the peer says, until the path goes on
 };
 
 } // namespace mpt::core

@@ -3,6 +3,7 @@
 
 #include "daemon/plane/forwarding_state.hpp"
 #include "daemon/proto/keepalive.hpp"
+#include "daemon/sys/entropy.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -32,6 +33,21 @@ core::LivenessSettings liveness_settings_of(const core::PathParameters &path)
     return {path.keepalive, path.dead, path.status};
 }
 
+core::PathTraffic traffic_of(const Path &path)
+{
+    return {path.counters.packets_out.get(), path.counters.packets_in.get()};
+}
+
+void publish(const core::PathMeasure &measure, PublishedMeasure &to) noexcept
+{
+    if (measure.rtt)
+        to.rtt.set(std::max<std::uint64_t>(base::microseconds(*measure.rtt), 1));
+    to.rtt_variation.set(base::microseconds(measure.rtt_variation));
+    to.expected.set(measure.expected);
+    to.lost_in.set(measure.lost_in);
+    to.lost_out.set(measure.lost_out);
+}
+
 } // namespace
 
 Connection::Connection(std::uint64_t id, const core::ConnectionParameters &parameters)
@@ -51,6 +67,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     reorder_paths_ = count;
     scheduler.reconfigure(weights_of(next.parameters));
     const ConnectionEntry *before = std::exchange(entry, &next);
+    apply_session(before);
     for (std::uint32_t i = 0; i < paths.size(); ++i) {
         Path &path = paths[i];
         if (i >= count) {
@@ -93,6 +110,62 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     update_usable(now);
 }
 
+// With another key, or between other addresses, nothing that was agreed holds.
+void Connection::apply_session(const ConnectionEntry *before)
+{
+    const core::ConnectionParameters &next = entry->parameters;
+    const auto same = [&next](const core::ConnectionParameters &other) {
+        return other.keepalive_key == next.keepalive_key && other.local == next.local && other.remote == next.remote &&
+               other.paths.size() == next.paths.size();
+    };
+    if (before != nullptr && same(before->parameters))
+        return;
+    session_.reset();
+    if (!next.keepalive_key)
+        return;
+    sys::fill_random(session_random_);
+    session_.emplace(*next.keepalive_key, next.local, next.remote, next.paths.size(), session_random_);
+    sys::fill_random(session_random_);
+}
+
+std::optional<std::uint32_t> Connection::take_keepalive(std::uint32_t path, base::ConstOctets datagram,
+                                                        const proto::GrePacket &packet, base::Instant now,
+                                                        EventQueue &events)
+{
+    if (session_)
+        return take_session_keepalive(path, datagram, now, events);
+    PathCounters &counters = paths[path].counters;
+    const auto keepalive = proto::decode_keepalive(packet);
+    if (!keepalive) {
+        counters.drops.add(keepalive.error());
+    } else if (keepalive->sender != entry->parameters.remote || keepalive->receiver != entry->parameters.local) {
+        counters.drops.add(Drop::kWrongTunnel);
+    } else {
+        counters.keepalives_in.add();
+        on_keepalive(path, now, events);
+    }
+    return std::nullopt;
+}
+
+std::optional<std::uint32_t> Connection::take_session_keepalive(std::uint32_t path, base::ConstOctets datagram,
+                                                                base::Instant now, EventQueue &events)
+{
+    Path &by = paths[path];
+    const core::KeepaliveTaken taken = session_->take(now, path, datagram, traffic_of(by), session_random_);
+    if (taken.is_new_session)
+        sys::fill_random(session_random_);
+    if (taken.drop) {
+        by.counters.drops.add(*taken.drop);
+    } else {
+        by.counters.keepalives_in.add();
+        publish(session_->measure(path), by.measure);
+        on_keepalive(path, now, events);
+    }
+    if (taken.send && by.liveness->sends_keepalives())
+        send_keepalive(path, now);
+    return taken.highest_sequence;
+}
+
 void Connection::on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events)
 {
     paths[path].last_keepalive = now;
@@ -125,7 +198,7 @@ void Connection::on_path_deadline(base::Instant now, EventQueue &events)
         const core::LivenessActions actions = paths[i].liveness->on_deadline(now);
         note(i, actions.change, now, events);
         if (actions.send_keepalive)
-            send_keepalive(paths[i]);
+            send_keepalive(i, now);
     }
     update_usable(now);
 }
@@ -190,12 +263,25 @@ void Connection::update_usable(base::Instant now)
     }
 }
 
-void Connection::send_keepalive(Path &path)
+void Connection::send_keepalive(std::uint32_t number, base::Instant now)
 {
+    Path &path = paths[number];
     if (path.keepalive_socket == nullptr)
         return;
-    std::array<std::byte, proto::kKeepaliveSize> octets;
-    proto::encode_keepalive({entry->parameters.local, entry->parameters.remote}, octets);
+    std::array<std::byte, std::max(proto::kKeepaliveSize, proto::kSessionKeepaliveSize)> room;
+    base::ConstOctets octets;
+    if (session_) {
+        // It would overtake what waits for room in the send buffer.
+        const bool is_behind_data = next_sequence != 0 && path.batch == nullptr;
+        const auto highest = is_behind_data ? std::optional(next_sequence - 1) : std::nullopt;
+        const auto to = std::span(room).first<proto::kSessionKeepaliveSize>();
+        session_->make(now, number, traffic_of(path), highest, to);
+        octets = to;
+    } else {
+        const auto to = std::span(room).first<proto::kKeepaliveSize>();
+        proto::encode_keepalive({entry->parameters.local, entry->parameters.remote}, to);
+        octets = to;
+    }
     if (path.keepalive_socket->send(octets, path.keepalive_remote))
         path.counters.keepalives_out.add();
     else

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "daemon/core/keepalive_session.hpp"
 #include "daemon/core/liveness.hpp"
 #include "daemon/core/reorder_buffer.hpp"
 #include "daemon/core/scheduler.hpp"
@@ -20,9 +21,16 @@ namespace mpt::plane {
 class SendBatch;
 struct ConnectionEntry;
 
-// A path at its worker. Other threads read `counters` and what is atomic.
+// What core::PathMeasure has, for other threads.
+struct PublishedMeasure {
+    Counter rtt, rtt_variation; // microseconds; rtt 0: not known yet
+    Counter expected, lost_in, lost_out;
+};
+
+// A path at its worker. Other threads read `counters`, `measure` and what is atomic.
 struct Path {
     PathCounters counters;
+    PublishedMeasure measure; // of authentication type 3
     std::atomic<core::PathStatus> status{core::PathStatus::kDisabled};
     std::atomic<core::StatusReason> reason{core::StatusReason::kStart};
     std::atomic<base::Instant> since{};          // of the status
@@ -62,8 +70,11 @@ public:
     void apply(const ConnectionEntry &next, base::Instant now, EventQueue &events,
                std::vector<base::ConstOctets> &released);
 
-    // A keepalive of the peer has come by the path, or a data packet.
-    void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
+    // A control message has come by the path: proves that it lives if it is a keepalive of the peer, or is dropped and
+    // counted. Returns the highest number that the peer has sent, if it says so.
+    std::optional<std::uint32_t> take_keepalive(std::uint32_t path, base::ConstOctets datagram,
+                                                const proto::GrePacket &packet, base::Instant now, EventQueue &events);
+    // A data packet has come by a dead path.
     void on_data(std::uint32_t path, base::Instant now, EventQueue &events);
     // The flag of some interface has changed.
     void on_link_change(base::Instant now, EventQueue &events);
@@ -94,9 +105,15 @@ public:
 private:
     void note(std::uint32_t path, std::optional<core::StatusChange> change, base::Instant now, EventQueue &events);
     void update_usable(base::Instant now);
-    void send_keepalive(Path &path);
+    void apply_session(const ConnectionEntry *before);
+    void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
+    std::optional<std::uint32_t> take_session_keepalive(std::uint32_t path, base::ConstOctets datagram,
+                                                        base::Instant now, EventQueue &events);
+    void send_keepalive(std::uint32_t path, base::Instant now);
 
     std::uint64_t id_;
+    std::optional<core::KeepaliveSession> session_; // of authentication type 3
+    proto::RandomNumber session_random_{};          // for its next session
     core::ReorderSettings reorder_settings_;
     std::size_t reorder_paths_;
     std::optional<base::Instant> path_deadline_;

@@ -4,7 +4,6 @@
 #include "daemon/base/sequence.hpp"
 #include "daemon/plane/connection.hpp"
 #include "daemon/plane/tunnel.hpp"
-#include "daemon/proto/keepalive.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -134,17 +133,8 @@ void Receiver::take_datagram(const ForwardingState &state, PathReference from, b
                                     packet->has_sequence, packet->payload});
         return;
     }
-    const auto keepalive = proto::decode_keepalive(*packet);
-    if (!keepalive) {
-        path.counters.drops.add(keepalive.error());
-        return;
-    }
-    if (keepalive->sender != entry.parameters.remote || keepalive->receiver != entry.parameters.local) {
-        path.counters.drops.add(Drop::kWrongTunnel);
-        return;
-    }
-    path.counters.keepalives_in.add();
-    entry.connection->on_keepalive(from.path, now, events_);
+    if (const auto highest = entry.connection->take_keepalive(from.path, datagram, *packet, now, events_))
+        reached_.push_back(Reached{from.connection, from.path, *highest});
     touched_.push_back(from.connection);
 }
 
@@ -161,6 +151,13 @@ void Receiver::deliver(const ForwardingState &state, base::Instant now)
         first = last;
     }
     arrivals_.clear();
+    // After all that came before them.
+    for (const Reached &reached : reached_) {
+        const ConnectionEntry &entry = *state.connections[reached.connection];
+        entry.connection->reorder.reached(now, reached.path, reached.highest, released_);
+        write_released(*entry.connection, entry.tunnel->writer);
+    }
+    reached_.clear();
 }
 
 void Receiver::deliver_connection(const ForwardingState &state, std::span<Arrival> arrivals, base::Instant now)

@@ -45,6 +45,13 @@ private:
         base::ConstOctets packet;
     };
 
+    // What a keepalive says of the numbers sent before it.
+    struct Reached {
+        std::uint32_t connection;
+        std::uint32_t path;
+        std::uint32_t highest;
+    };
+
     void read(const ForwardingState &state, const SocketEntry &socket, std::size_t slots, base::Instant now);
     void take_message(const ForwardingState &state, const SocketEntry &socket, const mmsghdr &message,
                       base::Instant now);
@@ -56,6 +63,7 @@ private:
     EventQueue &events_;
     std::unique_ptr<std::byte[]> buffer_; // slots, each with room for one message of the kernel
     std::vector<Arrival> arrivals_;
+    std::vector<Reached> reached_;
     std::vector<base::ConstOctets> released_;
     std::vector<std::uint32_t> touched_;
     std::size_t slots_used_ = 0;

@@ -29,6 +29,9 @@ public:
     // What authentication type 3 uses: the octets that the digits stand for.
     base::ConstOctets octets() const noexcept { return octets_; }
 
+    // Of two keys of ours: not in constant time.
+    friend bool operator==(const ControlKey &, const ControlKey &) noexcept = default;
+
 private:
     std::array<std::byte, kSize> characters_{};
     std::array<std::byte, kSize> octets_{};

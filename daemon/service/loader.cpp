@@ -166,12 +166,6 @@ void load_connection(ConfigDirectory &directory, const std::string &file, Select
              fmt::format("connections/{} has a key, and every user may read it: chmod o= connections/{}", file, file)});
     if (!parsed.value) {
         selection.reject(file, errors_of(parsed.problems));
-    } else if (parsed.value->auth_type == config::AuthType::kHmacSha256) {
-        // Nothing weaker may stand in for it meanwhile.
-        const std::string what = fmt::format(
-            "connections/{}: auth_type = 3 is not available yet: the paths' keepalives do not have it", file);
-        notices.push_back({Notice::Level::kError, what});
-        selection.reject(file, {what});
     } else if (parsed.value->is_complete()) {
         selection.add(std::move(*parsed.value));
     } else if (running == nullptr) {

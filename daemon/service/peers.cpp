@@ -25,12 +25,6 @@ constexpr base::Duration kTemplateKeyLife = std::chrono::seconds(1);
 constexpr std::uint8_t kSend = 1; // guide Table 2
 constexpr std::uint8_t kReceive = 2;
 
-proto::ControlKey key_of(const config::ConnectionConfig &config)
-{
-    const auto key = proto::ControlKey::parse(config.auth_key);
-    return key && config.auth_type == config::AuthType::kSha256 ? *key : proto::ControlKey();
-}
-
 std::string joined(const std::vector<std::string> &lines)
 {
     return fmt::format("{}", fmt::join(lines, "\n"));

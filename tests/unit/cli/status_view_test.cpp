@@ -49,6 +49,18 @@ TEST(StatusTable, AsPeopleSeeIt)
                             "     no keepalives from the peer"));
 }
 
+TEST(StatusTable, WhatKeepalivesHaveMeasuredStandsBelowThePath)
+{
+    Path path = sample_path(0);
+    path.counters = {{"round_trip_us", 12345}, {"round_trip_variation_us", 678},
+                     {"expected_in", 1000},    {"lost_in", 15},
+                     {"lost_out", 1},          {"packets_out", 5000}};
+    const std::string words = "     round trip 12.3 ms, variation 0.7; lost 1.5% in, 0.02% out";
+    EXPECT_THAT(table(sample_snapshot({sample_connection("a", {path})})), Contains(words));
+    path.counters["round_trip_us"] = 0;
+    EXPECT_THAT(table(sample_snapshot({sample_connection("a", {path})})), Not(Contains(HasSubstr("round trip"))));
+}
+
 TEST(StatusTable, FitsIntoEightyColumns)
 {
     Path path = sample_path(19, "address-missing");

@@ -133,6 +133,49 @@ TEST(ReorderBuffer, WrapsAround)
     EXPECT_EQ(reorder.counters().restarts, 0U);
 }
 
+TEST(ReorderBuffer, WhatAPathWouldHaveBroughtIsNotWaitedForOnceThePeerSaysSo)
+{
+    ReorderFixture reorder(100, 100ms, 2);
+    reorder.offer_all(0, {0, 2});
+    reorder.offer_all(1, {1, 3});
+    EXPECT_EQ(reorder.offer(0, 5), Numbers{});
+    EXPECT_EQ(reorder.reached(0, 5), Numbers{}) << "the other path may bring 4";
+    EXPECT_EQ(reorder.reached(1, 3), Numbers{}) << "it still may";
+    EXPECT_EQ(reorder.reached(1, 5), Numbers{5});
+    EXPECT_EQ(reorder.counters().lost, 1U);
+    EXPECT_EQ(reorder.counters().held_now, 0U);
+
+    EXPECT_EQ(reorder.offer(1, 7), Numbers{});
+    EXPECT_EQ(reorder.offer(0, 6), (Numbers{6, 7})) << "what the peer said before has nothing to do with it";
+    EXPECT_EQ(reorder.counters().lost, 1U);
+}
+
+TEST(ReorderBuffer, WhatThePeerSaysIsNotBelievedBeyondWhatHasCome)
+{
+    ReorderFixture reorder(100, 100ms, 1);
+    reorder.offer(0, 0);
+    EXPECT_EQ(reorder.reached(0, 90), Numbers{});
+    EXPECT_EQ(reorder.offer(0, 1), Numbers{1});
+    EXPECT_EQ(reorder.offer(0, 3), Numbers{});
+    EXPECT_EQ(reorder.reached(0, UINT32_MAX), Numbers{}) << "far behind";
+    EXPECT_EQ(reorder.reached(0, 90), Numbers{3}) << "nothing that came up to here is missing any more";
+    EXPECT_EQ(reorder.offer(0, 4), Numbers{4}) << "what has not been sent yet is not given up";
+    EXPECT_EQ(reorder.counters().lost, 1U); // 2
+}
+
+TEST(ReorderBuffer, APathThatReordersSaysNothingWithItsKeepalives)
+{
+    ReorderFixture reorder(100, 100ms, 1);
+    reorder.offer(0, 0);
+    for (std::uint32_t first = 1; first < 101; first += 10)
+        for (std::uint32_t i = 10; i-- > 0;) // each ten backwards
+            reorder.offer(0, first + i);
+    ASSERT_EQ(reorder.counters().held_now, 0U);
+    EXPECT_EQ(reorder.offer(0, 102), Numbers{});
+    EXPECT_EQ(reorder.reached(0, 102), Numbers{}) << "the keepalive may have overtaken 101";
+    EXPECT_EQ(reorder.offer(0, 101), (Numbers{101, 102}));
+}
+
 TEST(ReorderBuffer, AFullWindowGivesUpTheOldest)
 {
     ReorderFixture reorder(10, 100ms, 1);

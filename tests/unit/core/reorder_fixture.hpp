@@ -48,6 +48,13 @@ public:
         return all;
     }
 
+    // The peer says by the path that it has sent nothing above the number; what is delivered because of it.
+    Numbers reached(std::size_t path, std::uint32_t highest)
+    {
+        buffer.reached(now, path, highest, out_);
+        return take();
+    }
+
     // Lets time pass, serving the deadlines on the way.
     Numbers wait(base::Duration duration)
     {

@@ -55,8 +55,33 @@ protected:
         return found;
     }
 
+    // Two paths of authentication type 3 that start dead.
+    static core::ConnectionParameters authenticated(const std::string &key)
+    {
+        core::ConnectionParameters parameters = two_paths(1, 1);
+        for (core::PathParameters &path : parameters.paths) {
+            path.keepalive = 50ms;
+            path.dead = 1s;
+            path.status = PathStatus::kDead;
+        }
+        parameters.keepalive_key = proto::ControlKey::parse(key).value();
+        return parameters;
+    }
+    static void expect_both_up(const Plane &plane, const std::string &name)
+    {
+        wait_until(
+            [&] {
+                const auto connection = find(plane, name);
+                return connection->paths[0].status == PathStatus::kUp && connection->paths[1].status == PathStatus::kUp;
+            },
+            "both paths are up");
+    }
+
     std::unique_ptr<Plane> a, b;
 };
+
+const std::string kKey(64, '3');
+const std::string kOtherKey(64, '4');
 
 TEST_F(TwoPlanesTest, NewWeightsTakeEffectAndNothingIsLost)
 {
@@ -178,12 +203,7 @@ TEST_F(TwoPlanesTest, PathsComeUpByEachOthersKeepalivesAndDieWithThePeer)
     }
     open_both(parameters);
     for (Plane *plane : {a.get(), b.get()})
-        wait_until(
-            [&] {
-                const auto connection = find(*plane, parameters.name);
-                return connection->paths[0].status == PathStatus::kUp && connection->paths[1].status == PathStatus::kUp;
-            },
-            "both paths are up");
+        expect_both_up(*plane, parameters.name);
     Flow flow("tuna", "tunb");
     flow.wait_for(1000);
     EXPECT_EQ(flow.stop(), "");
@@ -191,6 +211,61 @@ TEST_F(TwoPlanesTest, PathsComeUpByEachOthersKeepalivesAndDieWithThePeer)
     expect_event(*a, parameters.name, 0, PathStatus::kDead, StatusReason::kKeepalivesMissed);
     wait_until([&] { return find(*a, parameters.name)->paths[1].status == PathStatus::kDead; },
                "the other path is dead");
+}
+
+TEST_F(TwoPlanesTest, AuthenticatedKeepalivesBringPathsUpAndMeasureThem)
+{
+    const core::ConnectionParameters parameters = authenticated(kKey);
+    open_both(parameters);
+    for (Plane *plane : {a.get(), b.get()}) {
+        expect_both_up(*plane, parameters.name);
+        const auto connection = find(*plane, parameters.name);
+        wait_until([&] { return connection->paths[0].measure.rtt.get() != 0; }, "the round trip is known");
+        EXPECT_LT(connection->paths[0].measure.rtt.get(), 20'000'000U);
+    }
+    Flow flow("tuna", "tunb");
+    flow.wait_for(1000);
+    EXPECT_EQ(flow.stop(), "");
+    const auto at_b = find(*b, parameters.name);
+    wait_until([&] { return at_b->paths[1].measure.expected.get() >= 500; }, "the packets of a path are known");
+    EXPECT_EQ(at_b->paths[1].measure.lost_in.get(), 0U);
+    EXPECT_EQ(at_b->reorder_counters.lost.get(), 0U);
+}
+
+TEST_F(TwoPlanesTest, APeerThatBeginsAnewIsHeardAgain)
+{
+    const core::ConnectionParameters parameters = authenticated(kKey);
+    open_both(parameters);
+    expect_both_up(*a, parameters.name);
+    b.reset();
+    wait_until([&] { return find(*a, parameters.name)->paths[0].status == PathStatus::kDead; }, "the path is dead");
+    b = start({"tunb"});
+    open(*b, mirrored(parameters, "tunb"));
+    for (Plane *plane : {a.get(), b.get()})
+        expect_both_up(*plane, parameters.name);
+}
+
+TEST_F(TwoPlanesTest, NothingWithoutTheKeyBringsAPathUp)
+{
+    core::ConnectionParameters parameters = authenticated(kKey);
+    open(*a, parameters);
+    core::ConnectionParameters other = mirrored(authenticated(kOtherKey), "tunb");
+    open(*b, other);
+    wait_until([&] { return connection_drops(*a, parameters.name, "wrong MAC") > 3; }, "another key is noticed");
+    other.keepalive_key.reset();
+    b->set_connection(other);
+    commit(*b, other.name);
+    wait_until([&] { return connection_drops(*a, parameters.name, "keepalive without MAC") > 3; },
+               "keepalives without MAC are noticed");
+    EXPECT_EQ(find(*a, parameters.name)->paths[0].status, PathStatus::kDead);
+    EXPECT_EQ(find(*a, parameters.name)->paths[0].counters.keepalives_in.get(), 0U);
+    EXPECT_EQ(find(*b, other.name)->paths[0].status, PathStatus::kDead);
+
+    other.keepalive_key = parameters.keepalive_key;
+    b->set_connection(other);
+    commit(*b, other.name);
+    for (Plane *plane : {a.get(), b.get()})
+        expect_both_up(*plane, parameters.name);
 }
 
 } // namespace
