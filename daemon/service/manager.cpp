@@ -38,15 +38,15 @@ base::Result<void> Manager::start(Notices &notices)
         problems_ = loaded->problems;
     for (const config::ConnectionConfig &config : loaded ? loaded->accepted : std::vector<config::ConnectionConfig>{})
         add_connection(config);
-    std::vector<PathPlace> places;
     for (const auto &record : connections_)
         for (std::size_t path = 0; path < record->paths.size(); ++path)
-            places.push_back({*record, path});
-    if (const Followed followed = follow(places, notices); followed.port_in_use)
-        return base::Failure(*followed.port_in_use);
+            if (auto opened = follow_interface(*record, path, notices);
+                !opened && opened.error().code == base::ErrorCode::kAddressInUse)
+                return base::Failure(opened.error());
     if (auto committed = plane_.commit(); !committed)
         return committed;
-    update_routes(notices);
+    for (const auto &record : connections_)
+        add_route(*record, notices);
     return {};
 }
 
@@ -80,7 +80,7 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
         parameters.dead = path.dead;
         parameters.status = record.created_by.empty() ? static_cast<core::PathStatus>(path.status)
                                                       : core::PathStatus::kDead; // or we would send where a peer likes
-        record.paths.push_back({parameters, stays ? paths[i].waits_for : "", {}});
+        record.paths.push_back({parameters, stays ? paths[i].waits_for : ""});
     }
 }
 
@@ -91,47 +91,10 @@ const config::TunnelConfig &Manager::tunnel_of(const config::ConnectionConfig &c
     });
 }
 
-void Manager::update_routes(Notices &notices)
+void Manager::add_route(const ConnectionRecord &record, Notices &notices)
 {
-    tunnel_routes_.clear();
-    const std::vector<base::Prefix> addresses = network_.addresses();
-    std::set<std::string> unforwarded;
-    std::set<base::Prefix> destinations;
-    for (const auto &record : connections_) {
-        if (tunnels_down_.contains(record->tunnel))
-            continue;
-        for (TunnelRoute &route : tunnel_routes(record->config, tunnel_of(record->config), addresses))
-            if (destinations.insert(route.destination).second)
-                tunnel_routes_.push_back(std::move(route));
-        for (const config::NetworkConfig &network : record->config.networks)
-            if (needs_forwarding(network, addresses) && !network_.forwards(record->tunnel, network.ip_ver))
-                unforwarded.insert(fmt::format("the kernel forwards no IPv{} packets of {}, which the networks of connection "
-                                               "{} need: set {} (see NOTES in mptd(8))",
-                                               static_cast<int>(network.ip_ver), record->tunnel, record->config.name,
-                                               network.ip_ver == base::IpVersion::kV4 ? "net.ipv4.ip_forward = 1"
-                                                                                      : "net.ipv6.conf.all.forwarding = 1"));
-    }
-    unforwarded_.assign(unforwarded.begin(), unforwarded.end());
-    set_routes(notices);
-}
-
-void Manager::set_routes(Notices &notices)
-{
-    Routes routes{tunnel_routes_, {}};
-    for (const auto &record : connections_)
-        for (const PathRecord &path : record->paths)
-            if (path.route)
-                routes.paths.push_back(*path.route);
-    std::vector<std::string> problems = network_.set_routes(routes);
-    problems.insert(problems.end(), unforwarded_.begin(), unforwarded_.end());
-    if (problems == route_problems_)
-        return;
-    for (const std::string &problem : problems)
-        if (std::find(route_problems_.begin(), route_problems_.end(), problem) == route_problems_.end())
-            notices.push_back({Notice::Level::kWarning, problem});
-    route_problems_ = std::move(problems);
-    if (observer_ != nullptr)
-        observer_->on_settings_changed();
+    if (auto added = network_.add_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote); !added)
+        notices.push_back({Notice::Level::kWarning, added.error().text});
 }
 
 core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record) const
@@ -155,80 +118,39 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
     return parameters;
 }
 
-Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t path) const
+base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size_t path, Notices &notices)
 {
-    const config::PathConfig &config = record.config.paths[path];
-    const std::string &interface = config.interface_name;
-    const base::Address &remote = record.paths[path].parameters.remote.address;
-    PathSite site;
-    site.local = config.private_ipaddr;
-    if (site.local.is_unspecified())
-        site.local = network_.first_address(interface, config.ip_ver).value_or(site.local);
-    site.ready = network_.interface_ready(interface);
-    site.present = !site.local.is_unspecified() && network_.has_address(interface, site.local);
-    if (!network_.interface_exists(interface))
-        site.lacks = fmt::format("there is no interface {}", interface);
-    else if (!site.ready)
-        site.lacks = fmt::format("{} is down or has no carrier", interface);
-    else if (!site.present)
-        site.lacks = site.local.is_unspecified()
-                         ? fmt::format("{} has no address yet", interface)
-                         : fmt::format("{} does not have the address {}", interface, site.local.to_string());
-    else if (remote.is_unspecified())
-        site.lacks = "the address of the peer is not known";
-    if (!site.lacks.empty() || site.local.is_link_local())
-        return site;
-
-    // Where the kernel's own routes are what the file wants, there is none of ours.
-    const bool is_connected = network_.is_connected(interface, remote);
-    const bool is_direct = config.gateway_ipaddr == site.local || config.gateway_ipaddr == config.public_ipaddr ||
-                           config.gateway_ipaddr == remote;
-    if (is_direct && !is_connected)
-        site.route = PathRoute{interface, site.local, remote, std::nullopt};
-    else if (config.gateway_ipaddr.is_unspecified() && !is_connected) {
-        if (const auto gateway = network_.gateway(interface, remote))
-            site.route = PathRoute{interface, site.local, remote, gateway};
-    } else if (!config.gateway_ipaddr.is_unspecified() && !is_direct)
-        site.route = PathRoute{interface, site.local, remote, config.gateway_ipaddr};
-    return site;
+    const PathRecord &at = record.paths[path];
+    const std::string waited_for = at.waits_for;
+    const base::Address local = at.parameters.local.address;
+    auto changed = open_or_close(record, path, notices);
+    if (observer_ != nullptr && (at.waits_for != waited_for || at.parameters.local.address != local))
+        observer_->on_path_changed(record, path);
+    return changed;
 }
 
-Manager::Followed Manager::follow(const std::vector<PathPlace> &places, Notices &notices)
-{
-    std::vector<PathSite> sites;
-    bool rerouted = false;
-    for (const PathPlace &place : places) {
-        PathRecord &at = place.record.paths[place.path];
-        PathSite site = survey(place.record, place.path);
-        rerouted = rerouted || at.route != site.route;
-        at.route = site.route;
-        sites.push_back(std::move(site));
-    }
-    if (rerouted)
-        set_routes(notices); // before the sockets: one that connects needs its route
-    Followed followed;
-    for (std::size_t i = 0; i < places.size(); ++i) {
-        ConnectionRecord &record = places[i].record;
-        const std::size_t path = places[i].path;
-        const PathRecord &at = record.paths[path];
-        const std::string waited_for = at.waits_for;
-        const base::Address local = at.parameters.local.address;
-        const auto changed = open_or_close(record, path, sites[i], notices);
-        followed.changed = followed.changed || changed.value_or(true);
-        if (!changed && changed.error().code == base::ErrorCode::kAddressInUse && !followed.port_in_use)
-            followed.port_in_use = changed.error();
-        if (observer_ != nullptr && (at.waits_for != waited_for || at.parameters.local.address != local))
-            observer_->on_path_changed(record, path);
-    }
-    return followed;
-}
-
-base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t path, const PathSite &site,
-                                          Notices &notices)
+base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t path, Notices &notices)
 {
     PathRecord &at = record.paths[path];
-    const base::Address &local = site.local;
-    const std::string &waits_for = site.lacks;
+    const config::PathConfig &config = record.config.paths[path];
+    const std::string &interface = config.interface_name;
+    base::Address local = config.private_ipaddr;
+    if (local.is_unspecified())
+        local = network_.first_address(interface, config.ip_ver).value_or(local);
+    const bool ready = network_.interface_ready(interface);
+    const bool present = !local.is_unspecified() && network_.has_address(interface, local);
+    std::string waits_for;
+    if (!network_.interface_exists(interface))
+        waits_for = fmt::format("there is no interface {}", interface);
+    else if (!ready)
+        waits_for = fmt::format("{} is down or has no carrier", interface);
+    else if (!present)
+        waits_for = local.is_unspecified()
+                        ? fmt::format("{} has no address yet", interface)
+                        : fmt::format("{} does not have the address {}", interface, local.to_string());
+    else if (at.parameters.remote.address.is_unspecified())
+        waits_for = "the address of the peer is not known";
+
     const bool moved = at.parameters.local.address != local;
     if (moved) {
         at.parameters.local.address = local;
@@ -240,7 +162,7 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
         if (changed)
             notices.push_back(
                 {Notice::Level::kWarning, fmt::format("{} waits: {}", path_title(record, path), waits_for)});
-        return plane_.close_path(record.config.name, path, site.ready, site.present) || moved;
+        return plane_.close_path(record.config.name, path, ready, present) || moved;
     }
     auto opened = plane_.open_path(record.config.name, path);
     if (!opened) {
@@ -257,22 +179,17 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
 
 void Manager::follow_all(ConnectionRecord &record, Notices &notices)
 {
-    std::vector<PathPlace> places;
     for (std::size_t path = 0; path < record.paths.size(); ++path)
-        places.push_back({record, path});
-    follow(places, notices);
+        follow_interface(record, path, notices);
 }
 
 base::Result<void> Manager::follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices)
 {
-    std::vector<PathPlace> places;
+    bool changed = false;
     for (const auto &record : connections_)
         for (std::size_t path = 0; path < record->paths.size(); ++path)
             if (concerns(record->paths[path]))
-                places.push_back({*record, path});
-    network_.doubt_routes();
-    const bool changed = follow(places, notices).changed;
-    update_routes(notices);
+                changed = follow_interface(*record, path, notices).value_or(true) || changed;
     return changed ? plane_.commit() : base::Result<void>{};
 }
 
@@ -286,6 +203,9 @@ void Manager::follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices
         return;
     if (auto added = network_.add_addresses(tunnel); !added)
         notices.push_back({Notice::Level::kError, added.error().text});
+    for (const auto &record : connections_)
+        if (record->tunnel == tunnel.name)
+            add_route(*record, notices);
 }
 
 base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices)

@@ -85,7 +85,6 @@ std::vector<std::string> Manager::problems() const
             all.push_back(fmt::format("connections/{} is gone; connection {} goes on: write the file again with `mpt "
                                       "save`, or end the connection with `mpt delete`",
                                       record->config.file, record->config.name));
-    append(all, route_problems_);
     return all;
 }
 
@@ -178,8 +177,9 @@ bool Manager::is_same_place(const ConnectionRecord &record, const config::Connec
     return record.config.name == config.name && record.tunnel == tunnel_of(config).name;
 }
 
-void Manager::end_connection(const ConnectionRecord &record)
+void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
 {
+    remove_route(record, notices);
     plane_.remove_connection(record.config.name);
     const auto at =
         std::find_if(connections_.begin(), connections_.end(), [&](const auto &each) { return each.get() == &record; });
@@ -187,6 +187,44 @@ void Manager::end_connection(const ConnectionRecord &record)
     connections_.erase(at);
     if (observer_ != nullptr)
         observer_->on_connection_removed(ended->config.name);
+}
+
+void Manager::remove_route(const ConnectionRecord &record, Notices &notices)
+{
+    const bool is_shared = std::any_of(connections_.begin(), connections_.end(), [&](const auto &other) {
+        return other.get() != &record && other->tunnel == record.tunnel &&
+               other->config.ip_remote == record.config.ip_remote;
+    });
+    if (is_shared)
+        return;
+    if (auto removed = network_.remove_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote);
+        !removed)
+        notices.push_back({Notice::Level::kWarning, removed.error().text});
+}
+
+base::Result<void> Manager::take_effect(const std::vector<Change> &changes, Notices &notices)
+{
+    // What gets another name or tunnel ends first, so that the new ones find names and sockets free.
+    bool ended = false;
+    for (const auto &[filed, config] : changes) {
+        const ConnectionRecord *record = find_file(config.file);
+        if (record != nullptr && !is_same_place(*record, config)) {
+            end_connection(*record, notices);
+            ended = true;
+        }
+    }
+    if (ended) {
+        if (auto committed = plane_.commit(); !committed)
+            return committed;
+        plane_.settle();
+    }
+    for (const Change &change : changes)
+        apply(change, notices);
+    if (auto committed = plane_.commit(); !committed)
+        return committed;
+    for (const Change &change : changes)
+        add_route(*find_record(change.config.name), notices);
+    return {};
 }
 
 void Manager::apply(const Change &change, Notices &notices)
@@ -202,6 +240,8 @@ void Manager::apply(const Change &change, Notices &notices)
             observer_->on_connection_added(added);
         return;
     }
+    if (record->config.ip_local != config.ip_local || record->config.ip_remote != config.ip_remote)
+        remove_route(*record, notices);
     record->filed = filed;
     record->created_by.clear(); // it has a file now
     configure(*record, config);
@@ -273,10 +313,9 @@ base::Result<void> Manager::remove(const std::string &file)
     problems_.erase(file);
     base::Result<void> committed;
     if (record != nullptr) {
-        end_connection(*record);
+        Notices notices; // a route that is gone already
+        end_connection(*record, notices);
         committed = plane_.commit();
-        Notices notices; // of others' routes: told by problems()
-        update_routes(notices);
     }
     if (observer_ != nullptr)
         observer_->on_settings_changed();
