@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/proto/control.hpp"
 
+#include "daemon/proto/native.hpp"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <memory>
@@ -36,7 +38,7 @@ constexpr std::uint16_t kMaxWeight = 10000;
 
 using Hash = std::array<std::byte, kHashSize>;
 
-constexpr Hash kZeros{}; // in the place of the hash while it is made
+constexpr Hash kZeroHash{}; // in the place of the hash while it is made
 
 // Octets of authentication data; nothing if the type is not known.
 std::optional<std::size_t> auth_size(std::uint8_t type) noexcept
@@ -76,16 +78,11 @@ std::optional<Hash> hash_of(base::ConstOctets datagram, const ControlKey &key) n
     };
     Hash hash;
     if (context == nullptr || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1 ||
-        !add(datagram.first(kHash)) || !add(kZeros) || !add(datagram.subspan(kHash + kHashSize)) ||
+        !add(datagram.first(kHash)) || !add(kZeroHash) || !add(datagram.subspan(kHash + kHashSize)) ||
         !add(key.characters()) ||
         EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char *>(hash.data()), nullptr) != 1)
         return std::nullopt;
     return hash;
-}
-
-std::uint8_t octet(base::ConstOctets octets, std::size_t at) noexcept
-{
-    return std::to_integer<std::uint8_t>(octets[at]);
 }
 
 bool is_body_length(const ControlMessage &message, std::size_t length) noexcept

@@ -10,9 +10,9 @@ namespace mpt::proto {
 namespace {
 
 // Offsets behind the GRE header.
-constexpr std::size_t kIpVersion = 5;
-constexpr std::size_t kSender = 8;
-constexpr std::size_t kReceiver = 24;
+constexpr std::size_t kAddressVersion = 5;
+constexpr std::size_t kSenderAddress = 8;
+constexpr std::size_t kReceiverAddress = 24;
 
 } // namespace
 
@@ -36,9 +36,9 @@ tl::expected<Keepalive, DropReason> decode_keepalive(const GrePacket &message) n
     if (payload.size() != kKeepaliveSize - kGreSize)
         return tl::unexpected(DropReason::kBadKeepalive);
 
-    const Keepalive keepalive{base::Address::from_octets(payload.subspan<kSender, 16>()),
-                              base::Address::from_octets(payload.subspan<kReceiver, 16>())};
-    if (std::to_integer<std::uint8_t>(payload[kIpVersion]) != static_cast<std::uint8_t>(message.version) ||
+    const Keepalive keepalive{base::Address::from_octets(payload.subspan<kSenderAddress, 16>()),
+                              base::Address::from_octets(payload.subspan<kReceiverAddress, 16>())};
+    if (std::to_integer<std::uint8_t>(payload[kAddressVersion]) != static_cast<std::uint8_t>(message.version) ||
         keepalive.sender.version() != message.version || keepalive.receiver.version() != message.version)
         return tl::unexpected(DropReason::kBadKeepalive);
     return keepalive;

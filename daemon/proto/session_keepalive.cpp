@@ -18,8 +18,8 @@ constexpr std::size_t kVersion = 1;
 constexpr std::size_t kPath = 2;
 constexpr std::size_t kFlags = 3;
 constexpr std::size_t kSequence = 4;
-constexpr std::size_t kSender = 8;
-constexpr std::size_t kReceiver = 24;
+constexpr std::size_t kSenderRandom = 8;
+constexpr std::size_t kReceiverRandom = 24;
 constexpr std::size_t kOffer = 40;
 constexpr std::size_t kCounter = 56; // the first of eight numbers of 8 octets
 
@@ -69,8 +69,8 @@ tl::expected<SessionKeepalive, DropReason> decode_session_keepalive(base::ConstO
     keepalive.path = octet(kPath);
     if ((octet(kFlags) & kHasSequence) != 0)
         keepalive.highest_sequence = base::load_be<std::uint32_t>(payload.data() + kSequence);
-    keepalive.sender = random_at(payload, kSender);
-    keepalive.receiver = random_at(payload, kReceiver);
+    keepalive.sender = random_at(payload, kSenderRandom);
+    keepalive.receiver = random_at(payload, kReceiverRandom);
     keepalive.offer = random_at(payload, kOffer);
     std::size_t at = kCounter;
     for (std::uint64_t *number :

@@ -14,7 +14,7 @@ namespace {
 
 using Digest = std::array<std::byte, kMacSize>;
 
-constexpr Digest kZeros{}; // in the place of the MAC while it is made
+constexpr Digest kZeroMac{}; // in the place of the MAC while it is made
 
 // OpenSSL takes what it only reads without const, too.
 char kDigestName[] = "SHA256"; // NOLINT(readability-identifier-naming)
@@ -95,14 +95,14 @@ bool SessionKey::make_mac(base::ConstOctets message, std::size_t at, Digest &mac
     std::size_t size = 0;
     // Without a key EVP_MAC_init() begins a new message under the one that is there.
     return context_ != nullptr && EVP_MAC_init(context_.get(), nullptr, 0, nullptr) == 1 && add(message.first(at)) &&
-           add(kZeros) && add(message.subspan(at + kMacSize)) &&
+           add(kZeroMac) && add(message.subspan(at + kMacSize)) &&
            EVP_MAC_final(context_.get(), data_of(mac), &size, mac.size()) == 1 && size == mac.size();
 }
 
 void SessionKey::sign(base::Octets message, std::size_t at) noexcept
 {
     Digest mac;
-    std::memcpy(message.data() + at, make_mac(message, at, mac) ? mac.data() : kZeros.data(), kMacSize);
+    std::memcpy(message.data() + at, make_mac(message, at, mac) ? mac.data() : kZeroMac.data(), kMacSize);
 }
 
 bool SessionKey::verifies(base::ConstOctets message, std::size_t at) noexcept

@@ -13,11 +13,6 @@ namespace mpt::proto {
 
 namespace {
 
-std::uint8_t octet(base::ConstOctets octets, std::size_t offset) noexcept
-{
-    return std::to_integer<std::uint8_t>(octets[offset]);
-}
-
 // What comes after the IPv6 header and its extension headers if these end exactly at `end`; nothing if they do not, or
 // if there is one that cannot be repeated in every segment unchanged.
 std::optional<std::uint8_t> ipv6_protocol(base::ConstOctets packet, std::size_t end) noexcept
