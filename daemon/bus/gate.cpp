@@ -2,6 +2,7 @@
 #include "daemon/bus/gate.hpp"
 
 #include "daemon/bus/errors.hpp"
+#include "daemon/bus/paths.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -13,7 +14,6 @@ namespace mpt::bus {
 
 namespace {
 
-constexpr const char *kDriver = "org.freedesktop.DBus";
 constexpr const char *kAuthority = "org.freedesktop.PolicyKit1.Authority";
 
 // A person types a password.

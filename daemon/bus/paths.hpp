@@ -10,6 +10,7 @@ namespace mpt::bus {
 
 inline constexpr const char *kName = "org.mptd1";
 inline constexpr const char *kRoot = "/org/mptd1";
+inline constexpr const char *kDriver = "org.freedesktop.DBus"; // the bus itself: name and interface
 
 inline sdbus::ObjectPath tunnel_path(const std::string &tunnel)
 {

@@ -20,7 +20,6 @@ namespace {
 
 constexpr base::Duration kRetry = std::chrono::seconds(3);
 
-constexpr const char *kDriver = "org.freedesktop.DBus";
 // Connections to the bus that end: the new owner of their name is nobody.
 constexpr const char *kEndOfCallers = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
                                       "member='NameOwnerChanged',arg2=''";

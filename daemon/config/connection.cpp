@@ -11,8 +11,8 @@ namespace mpt::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 1> kNames{"connection"};
-constexpr std::array<std::string_view, 2> kKinds{"path", "net"};
+constexpr std::array<std::string_view, 1> kConnectionNames{"connection"};
+constexpr std::array<std::string_view, 2> kConnectionKinds{"path", "net"};
 
 constexpr int kKeyWidth = 16; // as the deployed release writes its files
 
@@ -197,7 +197,8 @@ namespace {
 class Reader {
 public:
     Reader(std::string_view file, std::string_view text, Grammar grammar)
-        : problems_(file), sections_(read_ini(text, problems_), kNames, kKinds, problems_), grammar_(grammar)
+        : problems_(file), sections_(read_ini(text, problems_), kConnectionNames, kConnectionKinds, problems_),
+          grammar_(grammar)
     {
         config_.file = file;
         add_known_keys<ConnectionConfig>(known_, "connection");
@@ -478,7 +479,7 @@ base::Result<std::string> edit(std::string_view text, const ConnectionConfig &co
         config.file, text, config, [&](std::string_view now) { return parse_connection(config.file, now); },
         [&](LineEditor &editor) {
             Problems unused(config.file);
-            const Sections sections(read_ini(text, unused), kNames, kKinds, unused);
+            const Sections sections(read_ini(text, unused), kConnectionNames, kConnectionKinds, unused);
             edit_section(editor, *sections.find("connection"), config);
             edit_numbered(editor, sections, "path", config.paths, kKeyWidth);
             edit_numbered(editor, sections, "net", config.networks, kKeyWidth);

@@ -10,8 +10,8 @@ namespace mpt::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 1> kNames{"general"};
-constexpr std::array<std::string_view, 1> kKinds{"tun"};
+constexpr std::array<std::string_view, 1> kInterfaceNames{"general"};
+constexpr std::array<std::string_view, 1> kInterfaceKinds{"tun"};
 
 bool is_tunnel_prefix(const base::Result<base::Prefix> &prefix, base::IpVersion version)
 {
@@ -134,7 +134,7 @@ bool TunnelConfig::has_address(const base::Address &address) const
 Parsed<InterfaceConfig> parse_interface(std::string_view file, std::string_view text)
 {
     Problems problems(file);
-    const Sections sections(read_ini(text, problems), kNames, kKinds, problems);
+    const Sections sections(read_ini(text, problems), kInterfaceNames, kInterfaceKinds, problems);
     std::vector<KnownKey> known;
     add_known_keys<InterfaceConfig>(known, "general");
     add_known_keys<TunnelConfig>(known, "tun_N");
@@ -167,7 +167,7 @@ base::Result<std::string> edit(std::string_view file, std::string_view text, con
         file, text, config, [file](std::string_view now) { return parse_interface(file, now); },
         [&](LineEditor &editor) {
             Problems unused(file);
-            const Sections sections(read_ini(text, unused), kNames, kKinds, unused);
+            const Sections sections(read_ini(text, unused), kInterfaceNames, kInterfaceKinds, unused);
             edit_section(editor, *sections.find("general"), config);
             edit_numbered(editor, sections, "tun", config.tunnels, 0);
         });

@@ -9,8 +9,8 @@ namespace mpt::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 1> kNames{"connection"};
-constexpr std::array<std::string_view, 1> kKinds{"path"};
+constexpr std::array<std::string_view, 1> kPeerNames{"connection"};
+constexpr std::array<std::string_view, 1> kPeerKinds{"path"};
 
 constexpr std::string_view kFile = "create message"; // what its problems call it
 
@@ -24,7 +24,7 @@ std::string expected_name_text()
     return fmt::format("at most {} octets", kMaxConnectionName);
 }
 
-constexpr std::array kConnectionFields{
+constexpr std::array kPeerConnectionFields{
     field::text<&PeerConnection::name, is_name_text, expected_name_text>("name"),
     field::ip_version<&PeerConnection::ip_ver>(),
     field::address<&PeerConnection::ip_local, AddressUse::kTunnel>("ip_local"),
@@ -36,7 +36,7 @@ constexpr std::array kConnectionFields{
     field::number<&PeerConnection::auth_type, 0, static_cast<unsigned>(kLastAuthType)>("auth_type"),
 };
 
-constexpr std::array kPathFields{
+constexpr std::array kPeerPathFields{
     field::ip_version<&PeerPath::ip_ver>(),
     field::address<&PeerPath::public_ipaddr, AddressUse::kHost>("public_ipaddr"),
     field::seconds<&PeerPath::keepalive, 0, kMaxKeepalive>("keepalive_time"),
@@ -70,19 +70,19 @@ void finish(const KnownEntries &entries, const IniSection &section, PeerPath &pa
 
 template <> std::span<const Field<PeerConnection>> fields_of<PeerConnection>()
 {
-    return kConnectionFields;
+    return kPeerConnectionFields;
 }
 
 template <> std::span<const Field<PeerPath>> fields_of<PeerPath>()
 {
-    return kPathFields;
+    return kPeerPathFields;
 }
 
 Parsed<PeerConnection> parse_peer(std::string_view text)
 {
     Problems problems(kFile);
     const std::string_view whole = text.substr(0, text.rfind('\n') + 1); // npos + 1 is 0
-    const Sections sections(read_ini(whole, problems), kNames, kKinds, problems);
+    const Sections sections(read_ini(whole, problems), kPeerNames, kPeerKinds, problems);
     PeerConnection peer;
     const IniEntry *path_count = nullptr;
     if (const IniSection *section = sections.find("connection")) {

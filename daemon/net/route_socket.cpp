@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
-#include <linux/ipv6_route.h>
 #include <linux/rtnetlink.h>
 #include <map>
 #include <system_error>
@@ -22,6 +21,8 @@ using base::Result;
 constexpr std::chrono::seconds kAnswerTimeout{5};
 constexpr int kReceiveBuffer = 128 * 1024; // a dump waits for us to read on
 constexpr int kDumpTries = 16;
+// IP6_RT_PRIO_USER of linux/ipv6_route.h, which cannot stand beside netinet/in.h.
+constexpr std::uint32_t kDefaultIpv6Metric = 1024;
 
 constexpr auto kVersions = {base::IpVersion::kV4, base::IpVersion::kV6};
 
@@ -92,7 +93,7 @@ RouteEntry entry_of(const Route &route, std::uint32_t index)
 {
     const bool v4 = route.destination.address.is_v4();
     // The kernel turns metric 0 into this for IPv6. Said by us it is the same when the route is compared and removed.
-    const std::uint32_t metric = route.metric == 0 && !v4 ? IP6_RT_PRIO_USER : route.metric;
+    const std::uint32_t metric = route.metric == 0 && !v4 ? kDefaultIpv6Metric : route.metric;
     return {route.destination.network(), index, route.gateway, route.source, route.table, metric, kRouteProtocol};
 }
 
@@ -419,7 +420,7 @@ Result<std::vector<Route>> RouteSocket::own_routes()
             const auto name = names.find(entry.index);
             if (name == names.end())
                 continue;
-            const bool has_default_metric = version == base::IpVersion::kV6 && entry.metric == IP6_RT_PRIO_USER;
+            const bool has_default_metric = version == base::IpVersion::kV6 && entry.metric == kDefaultIpv6Metric;
             routes.push_back({entry.destination, name->second, entry.gateway, entry.source, entry.table,
                               has_default_metric ? 0 : entry.metric});
         }

@@ -17,7 +17,7 @@ namespace {
 constexpr int kDatagramsPerPass = 64;
 constexpr std::size_t kMaxDatagram = 65535;
 // About a tenth of a second of a flood of 10,000 datagrams a second.
-constexpr int kReceiveBuffer = 1 << 20;
+constexpr int kControlBuffer = 1 << 20;
 
 // Room for where a datagram came to, or is to leave from.
 struct alignas(cmsghdr) PacketInfo {
@@ -67,8 +67,8 @@ base::Result<ControlSocket> ControlSocket::open(base::IpVersion version, std::ui
            : setsockopt(fd.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) != 0 ||
                  setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
         return sys::system_failure(errno, what);
-    if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0) // CAP_NET_ADMIN
-        setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kControlBuffer, sizeof kControlBuffer) != 0) // CAP_NET_ADMIN
+        setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &kControlBuffer, sizeof kControlBuffer);
     const sys::SocketAddress local({base::Address::any(version), port}, 0);
     if (bind(fd.get(), &local.any, local.length) != 0)
         return sys::system_failure(errno, what);

@@ -15,7 +15,7 @@ namespace {
 
 // Room for bursts: with the kernel's default of 208 KiB half of the throughput is lost. The send buffer stays at its
 // default, for a full one is what slows the tunnel down to the path's rate.
-constexpr int kReceiveBuffer = 4 << 20;
+constexpr int kDataBuffer = 4 << 20;
 
 bool set_option(int fd, int level, int option, int value) noexcept
 {
@@ -53,8 +53,8 @@ base::Result<std::shared_ptr<UdpSocket>> UdpSocket::open(const base::Endpoint &l
         return sys::system_failure(errno, fmt::format("binding a socket to the interface {}", interface));
     if (!v4)
         set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (!set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer))
-        set_option(fd.get(), SOL_SOCKET, SO_RCVBUF, kReceiveBuffer);
+    if (!set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kDataBuffer))
+        set_option(fd.get(), SOL_SOCKET, SO_RCVBUF, kDataBuffer);
     // SO_REUSEPORT lets the sockets of this daemon share the port; who listens sets it only after having bound, so
     // that a port in use is still told.
     if (remote)
