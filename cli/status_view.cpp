@@ -11,10 +11,7 @@ namespace {
 using std::chrono::microseconds;
 
 constexpr std::size_t kNumberColumns = 3;
-constexpr std::size_t kSinceColumns = 6;
 constexpr std::size_t kWeightColumns = 6;
-constexpr std::size_t kRateColumns = 5;
-constexpr std::size_t kLossColumns = 6;
 constexpr std::size_t kGap = 2;
 constexpr std::size_t kIndent = 2 + kNumberColumns; // of what stands below a path
 
@@ -27,11 +24,6 @@ struct Cells {
     std::string loss;
     Style style = Style::kPlain; // of the state
 };
-
-std::string state_of(const Path &path)
-{
-    return path.is_up() && path.held_back ? "held back" : status_words(path.status_name);
-}
 
 std::string age(std::uint64_t monotonic, const Snapshot &now)
 {
@@ -232,6 +224,11 @@ std::vector<Line> details(const Connection &connection, std::size_t columns)
 }
 
 } // namespace
+
+std::string state_of(const Path &path)
+{
+    return path.is_up() && path.held_back ? "held back" : status_words(path.status_name);
+}
 
 std::string paths_up_text(const Connection &connection)
 {

@@ -11,6 +11,11 @@ namespace mpt::cli {
 
 // The tables of `mpt status`.
 
+// The widest of each that text.hpp makes.
+inline constexpr std::size_t kSinceColumns = 6;
+inline constexpr std::size_t kRateColumns = 5;
+inline constexpr std::size_t kLossColumns = 6;
+
 // All of it, or one connection with its counters (`only` not empty, and there). Rates are those since `earlier`, an
 // older snapshot of the same daemon. No line is wider than `columns` but where a single name or address is.
 std::vector<Line> status_table(const Snapshot &earlier, const Snapshot &now, const std::string &only,
@@ -18,6 +23,9 @@ std::vector<Line> status_table(const Snapshot &earlier, const Snapshot &now, con
 
 // The documented object (mpt(1)), indented. Without rates if `earlier` is nullptr.
 std::string status_json(const Snapshot *earlier, const Snapshot &now, const std::string &only);
+
+// What a path's status is called in a table.
+std::string state_of(const Path &path);
 
 // "2 of 3 up" and how that is to be seen.
 std::string paths_up_text(const Connection &connection);

@@ -17,9 +17,6 @@ constexpr int kSum = -1;              // in place of a path's number
 constexpr std::size_t kHistory = 240; // measurements
 constexpr std::size_t kMaxEvents = 200;
 constexpr std::size_t kFixedRows = 3; // headline, columns, keys
-constexpr std::size_t kSinceColumns = 6;
-constexpr std::size_t kRateColumns = 5;
-constexpr std::size_t kLossColumns = 6;
 constexpr std::size_t kMinSparkColumns = 10;
 constexpr std::size_t kMinLeftColumns = 12;
 constexpr std::size_t kMaxNameColumns = 40; // longer ones are cut
@@ -48,11 +45,6 @@ std::size_t body_rows(std::size_t rows, std::size_t events)
 std::string cut(const std::string &text, std::size_t columns)
 {
     return text.size() <= columns ? text : text.substr(0, columns - 1) + "~";
-}
-
-std::string state_of(const Path &path)
-{
-    return path.is_up() && path.held_back ? "held back" : status_words(path.status_name);
 }
 
 std::string path_label(const Path &path, bool with_remote)
