@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/net/emulator/emulator.hpp"
 
+#include "tests/net/emulator/failure.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
@@ -25,11 +27,6 @@ constexpr auto kStride = std::chrono::microseconds{100};
 // After work, rest for this part of its time at least: a real-time thread that never does is stopped by the kernel for
 // 50 ms in a second (sched_rt_runtime_us).
 constexpr int kRest = 8;
-
-[[noreturn]] void fail(const std::string &what)
-{
-    throw std::system_error(errno, std::generic_category(), what);
-}
 
 } // namespace
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/net/emulator/tap.hpp"
 
+#include "tests/net/emulator/failure.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -20,11 +22,6 @@ namespace {
 // Frames the kernel holds for us while we do not get the processor (30 ms of full frames at 1 Gbit/s): a frame must be
 // dropped by the emulated queue and not by this one.
 constexpr int kTransmitQueue = 4000;
-
-[[noreturn]] void fail(const std::string &what)
-{
-    throw std::system_error(errno, std::generic_category(), what);
-}
 
 struct Descriptor {
     int number;

@@ -10,6 +10,8 @@
 // What a daemon might say.
 namespace mpt::cli {
 
+inline constexpr std::size_t kColumns = 80; // of the terminal
+
 inline Path sample_path(std::uint32_t number, const std::string &status = "up")
 {
     Path path;

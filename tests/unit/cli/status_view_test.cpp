@@ -20,8 +20,6 @@ using testing::Le;
 using testing::Not;
 using testing::ResultOf;
 
-constexpr std::size_t kColumns = 80;
-
 std::vector<std::string> table(const Snapshot &now, const std::string &only = {}, std::size_t columns = kColumns)
 {
     return plain(status_table(now, now, only, columns));

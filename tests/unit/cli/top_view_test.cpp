@@ -19,7 +19,6 @@ using testing::Not;
 using testing::SizeIs;
 using testing::StartsWith;
 
-constexpr std::size_t kColumns = 80;
 constexpr std::size_t kRows = 24;
 
 class Top : public testing::Test {

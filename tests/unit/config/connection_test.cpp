@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/config/connection.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/config/texts.hpp"
 
 #include <fmt/format.h>
@@ -19,11 +20,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using namespace std::chrono_literals;
-
-base::Address address(std::string_view text)
-{
-    return base::Address::parse(text).value();
-}
+using mpt::test::address;
 
 Parsed<ConnectionConfig> parse(std::string_view text)
 {
@@ -169,17 +166,17 @@ TEST(Connection, NeedsItsKeys)
     EXPECT_THAT(problems(""), ElementsAre("c.conf: there is no section [connection]"));
 }
 
-struct Range {
+struct ConnectionKey {
     std::string_view key; // with the value that it has in kEveryKey
     std::vector<std::string_view> good;
     std::vector<std::string_view> bad;
 };
 
-class ConnectionRange : public testing::TestWithParam<Range> {};
+class ConnectionRange : public testing::TestWithParam<ConnectionKey> {};
 
 TEST_P(ConnectionRange, HasItsEdges)
 {
-    const Range &range = GetParam();
+    const ConnectionKey &range = GetParam();
     const std::string name(range.key.substr(0, range.key.find(' ')));
     for (const std::string_view good : range.good)
         EXPECT_THAT(problems(with(kEveryKey, range.key, fmt::format("{} = {}", name, good))), IsEmpty()) << good;
@@ -192,40 +189,43 @@ TEST_P(ConnectionRange, HasItsEdges)
 INSTANTIATE_TEST_SUITE_P(
     All, ConnectionRange,
     testing::Values(
-        Range{"name = MPT_conn", {"a", "a-b.c_d~!;x"}, {"a b", "a/b"}},
-        Range{"permission = 1", {"0", "3"}, {"4", "-1"}}, //
-        Range{"local_port = 23456", {"1", "65534"}, {"0", "65535"}},
-        Range{"remote_port = 23457", {"1", "65534"}, {"0", "65535"}},
-        Range{"remote_cmd_port = 60457", {"1", "65534"}, {"0", "65535"}},
-        Range{"local_cmd_port = 60456", {"1", "65534"}, {"0", "65535"}},
-        Range{"path_count = 1", {"1"}, {"0", "21", "x"}}, //
-        Range{"network_count = 1", {"1"}, {"21", "-1"}},  //
-        Range{"reorder_window = 900", {"0", "10000"}, {"10001", "10.000"}},
-        Range{"max_buffdelay_msec = 200", {"0", "10000"}, {"10001"}},  //
-        Range{"auth_type = 2", {"0", "1", "2", "3"}, {"4", "SHA256"}}, //
-        Range{"ip_local = fec0::2",
-              {"fec0::4"},
-              {"fec0::2/64", "::", "::1", "ff02::1", "10.0.0.2", "0.0.0.0", "fe80::1%e"}},
-        Range{"ip_remote = fec0::3", {"fec0::4"}, {"::", "::1", "ff02::1", "10.0.0.2", "fec0::2"}},
-        Range{"weight_out = 3", {"1", "10000"}, {"0", "10001"}}, //
-        Range{"weight_in = 4", {"1", "10000"}, {"0", "10001"}},  //
-        Range{"keepalive_time = 5", {"0", "11"}, {"3601", "-1", "0.5"}},
-        Range{"dead_time = 11", {"5", "86400"}, {"0", "86401"}}, //
-        Range{"cmd_default = 1", {"0", "1"}, {"2"}},             //
-        Range{"interface_name = eth1", {"e", "fifteen-letters"}, {"sixteen-letters-", "eth 1", "../x", "."}},
-        Range{"private_ipaddr = 10.1.1.2",
-              {"0.0.0.0", "10.1.1.9"},
-              {"::", "fd00::1", "224.0.0.1", "255.255.255.255", "x"}},
-        Range{"public_ipaddr = 192.0.2.2",
-              {"0.0.0.0", "private_ipaddr"},
-              {"::", "fd00::1", "224.0.0.1", "public_ipaddr"}},
-        Range{
+        ConnectionKey{"name = MPT_conn", {"a", "a-b.c_d~!;x"}, {"a b", "a/b"}},
+        ConnectionKey{"permission = 1", {"0", "3"}, {"4", "-1"}}, //
+        ConnectionKey{"local_port = 23456", {"1", "65534"}, {"0", "65535"}},
+        ConnectionKey{"remote_port = 23457", {"1", "65534"}, {"0", "65535"}},
+        ConnectionKey{"remote_cmd_port = 60457", {"1", "65534"}, {"0", "65535"}},
+        ConnectionKey{"local_cmd_port = 60456", {"1", "65534"}, {"0", "65535"}},
+        ConnectionKey{"path_count = 1", {"1"}, {"0", "21", "x"}}, //
+        ConnectionKey{"network_count = 1", {"1"}, {"21", "-1"}},  //
+        ConnectionKey{"reorder_window = 900", {"0", "10000"}, {"10001", "10.000"}},
+        ConnectionKey{"max_buffdelay_msec = 200", {"0", "10000"}, {"10001"}},  //
+        ConnectionKey{"auth_type = 2", {"0", "1", "2", "3"}, {"4", "SHA256"}}, //
+        ConnectionKey{"ip_local = fec0::2",
+                      {"fec0::4"},
+                      {"fec0::2/64", "::", "::1", "ff02::1", "10.0.0.2", "0.0.0.0", "fe80::1%e"}},
+        ConnectionKey{"ip_remote = fec0::3", {"fec0::4"}, {"::", "::1", "ff02::1", "10.0.0.2", "fec0::2"}},
+        ConnectionKey{"weight_out = 3", {"1", "10000"}, {"0", "10001"}}, //
+        ConnectionKey{"weight_in = 4", {"1", "10000"}, {"0", "10001"}},  //
+        ConnectionKey{"keepalive_time = 5", {"0", "11"}, {"3601", "-1", "0.5"}},
+        ConnectionKey{"dead_time = 11", {"5", "86400"}, {"0", "86401"}}, //
+        ConnectionKey{"cmd_default = 1", {"0", "1"}, {"2"}},             //
+        ConnectionKey{"interface_name = eth1", {"e", "fifteen-letters"}, {"sixteen-letters-", "eth 1", "../x", "."}},
+        ConnectionKey{"private_ipaddr = 10.1.1.2",
+                      {"0.0.0.0", "10.1.1.9"},
+                      {"::", "fd00::1", "224.0.0.1", "255.255.255.255", "x"}},
+        ConnectionKey{"public_ipaddr = 192.0.2.2",
+                      {"0.0.0.0", "private_ipaddr"},
+                      {"::", "fd00::1", "224.0.0.1", "public_ipaddr"}},
+        ConnectionKey{
             "gateway_ipaddr = 10.1.1.1", {"0.0.0.0", "10.1.1.2", "192.0.2.3"}, {"fd00::1", "224.0.0.1", "10.1.1.1/24"}},
-        Range{"remote_ipaddr = 192.0.2.3",
-              {"192.0.2.4"},
-              {"0.0.0.0", "fd00::1", "224.0.0.1", "255.255.255.255", "127.0.0.1", "10.1.1.2", "private_ipaddr"}},
-        Range{"src_addr = 11.1.1.0/24", {"0.0.0.0/0", "11.1.1.1/32"}, {"11.1.1.0", "fd00::/8", "::/0", "11.1.1.0/33"}},
-        Range{"dst_addr = 21.1.1.0/24", {"0.0.0.0/0", "21.1.1.1/32"}, {"21.1.1.0", "fd00::/8", "::/0", "21.1.1.0/33"}}),
+        ConnectionKey{
+            "remote_ipaddr = 192.0.2.3",
+            {"192.0.2.4"},
+            {"0.0.0.0", "fd00::1", "224.0.0.1", "255.255.255.255", "127.0.0.1", "10.1.1.2", "private_ipaddr"}},
+        ConnectionKey{
+            "src_addr = 11.1.1.0/24", {"0.0.0.0/0", "11.1.1.1/32"}, {"11.1.1.0", "fd00::/8", "::/0", "11.1.1.0/33"}},
+        ConnectionKey{
+            "dst_addr = 21.1.1.0/24", {"0.0.0.0/0", "21.1.1.1/32"}, {"21.1.1.0", "fd00::/8", "::/0", "21.1.1.0/33"}}),
     [](const auto &test) { return std::string(test.param.key.substr(0, test.param.key.find(' '))); });
 
 TEST(Connection, NameHasUpTo127Characters)

@@ -2,6 +2,7 @@
 #include "daemon/config/connection.hpp"
 #include "daemon/config/interface.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/config/texts.hpp"
 
 #include <functional>
@@ -19,11 +20,7 @@ using test::with;
 using test::without;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
-
-base::Address address(std::string_view text)
-{
-    return base::Address::parse(text).value();
-}
+using mpt::test::address;
 
 // A file as people write them: comments everywhere, odd spacing, an unknown key and section, a comment that looks like
 // a key, sections out of order.

@@ -18,21 +18,21 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-Parsed<InterfaceConfig> parse(std::string_view text)
+Parsed<InterfaceConfig> read_interface(std::string_view text)
 {
     return parse_interface("i.conf", text);
 }
 
-std::vector<std::string> problems(std::string_view text)
+std::vector<std::string> interface_problems(std::string_view text)
 {
-    const Parsed<InterfaceConfig> parsed = parse(text);
+    const Parsed<InterfaceConfig> parsed = read_interface(text);
     EXPECT_EQ(parsed.value.has_value(), !has_errors(parsed.problems));
     return texts(parsed.problems);
 }
 
 TEST(Interface, ReadsTheGuidesSample)
 {
-    const Parsed<InterfaceConfig> parsed = parse(kGuideInterface);
+    const Parsed<InterfaceConfig> parsed = read_interface(kGuideInterface);
     ASSERT_TRUE(parsed.value);
     EXPECT_THAT(texts(parsed.problems), IsEmpty());
     const InterfaceConfig &config = *parsed.value;
@@ -52,9 +52,9 @@ TEST(Interface, ReadsTheGuidesSample)
 
 TEST(Interface, ReadsSeveralTunnels)
 {
-    const Parsed<InterfaceConfig> parsed = parse("[tun 1]\nname=b\nmtu=1280\nipv6_addr=fd00::1/64\n"
-                                                 "[general]\ntunnel_num=2\ncmdport_local=1\nworkers=64\n"
-                                                 "[tun_0]\nname=a\nmtu=576\nipv4_addr=10.0.0.1/32\n");
+    const Parsed<InterfaceConfig> parsed = read_interface("[tun 1]\nname=b\nmtu=1280\nipv6_addr=fd00::1/64\n"
+                                                          "[general]\ntunnel_num=2\ncmdport_local=1\nworkers=64\n"
+                                                          "[tun_0]\nname=a\nmtu=576\nipv4_addr=10.0.0.1/32\n");
     ASSERT_TRUE(parsed.value);
     EXPECT_THAT(texts(parsed.problems), IsEmpty());
     EXPECT_EQ(parsed.value->tunnels[0].name, "a");
@@ -69,61 +69,62 @@ TEST(Interface, ReadsSeveralTunnels)
 TEST(Interface, NeedsItsKeys)
 {
     for (const char *key : {"tunnel_num", "cmdport_local"})
-        EXPECT_THAT(problems(without(kGuideInterface, key)),
+        EXPECT_THAT(interface_problems(without(kGuideInterface, key)),
                     ElementsAre(fmt::format("i.conf:1: {}: is missing in [general]", key)));
     for (const char *key : {"name", "mtu"})
-        EXPECT_THAT(problems(without(kGuideInterface, key)),
+        EXPECT_THAT(interface_problems(without(kGuideInterface, key)),
                     ElementsAre(fmt::format("i.conf:8: {}: is missing in [tun_0]", key)));
     for (const char *key : {"accept_remote", "cmd_timeout", "ipv4_addr", "ipv6_addr"})
-        EXPECT_THAT(problems(without(kGuideInterface, key)), IsEmpty()) << key;
-    EXPECT_THAT(problems(without(without(kGuideInterface, "ipv4_addr"), "ipv6_addr")),
+        EXPECT_THAT(interface_problems(without(kGuideInterface, key)), IsEmpty()) << key;
+    EXPECT_THAT(interface_problems(without(without(kGuideInterface, "ipv4_addr"), "ipv6_addr")),
                 ElementsAre("i.conf:8: [tun_0] has no address: ipv4_addr, ipv6_addr or both are needed"));
-    EXPECT_THAT(problems(without(kGuideInterface, "[general]")),
+    EXPECT_THAT(interface_problems(without(kGuideInterface, "[general]")),
                 testing::Contains("i.conf: there is no section [general]"));
-    EXPECT_THAT(problems(""), ElementsAre("i.conf: there is no section [general]"));
+    EXPECT_THAT(interface_problems(""), ElementsAre("i.conf: there is no section [general]"));
 }
 
-struct Range {
+struct InterfaceKey {
     std::string_view from; // in the guide's sample
     std::string_view key;
     std::vector<std::string_view> good;
     std::vector<std::string_view> bad;
 };
 
-class InterfaceRange : public testing::TestWithParam<Range> {};
+class InterfaceRange : public testing::TestWithParam<InterfaceKey> {};
 
 TEST_P(InterfaceRange, HasItsEdges)
 {
-    const Range &range = GetParam();
+    const InterfaceKey &range = GetParam();
     for (const std::string_view value : range.good)
-        EXPECT_THAT(problems(with(kGuideInterface, range.from, fmt::format("{} = {}", range.key, value))), IsEmpty());
+        EXPECT_THAT(interface_problems(with(kGuideInterface, range.from, fmt::format("{} = {}", range.key, value))),
+                    IsEmpty());
     for (const std::string_view value : range.bad)
-        EXPECT_THAT(problems(with(kGuideInterface, range.from, fmt::format("{} = {}", range.key, value))),
+        EXPECT_THAT(interface_problems(with(kGuideInterface, range.from, fmt::format("{} = {}", range.key, value))),
                     ElementsAre(HasSubstr(fmt::format(": {} = {}: must be ", range.key, value))));
 }
 
 INSTANTIATE_TEST_SUITE_P(
     All, InterfaceRange,
     testing::Values(
-        Range{"tunnel_num = 1", "tunnel_num", {"1", "01"}, {"0", "101", "-1", "x", "1 2", "1.0", "+1", "0x1"}},
-        Range{"accept_remote = 1", "accept_remote", {"0", "1"}, {"2", "-1", "yes"}},
-        Range{"cmdport_local = 60456", "cmdport_local", {"1", "65534"}, {"0", "65535", "65536", "4294967297"}},
-        Range{"cmd_timeout = 25", "cmd_timeout", {"1", "3600"}, {"0", "3601"}},
-        Range{"cmd_timeout = 25", "workers", {"1", "64"}, {"0", "65"}},
-        Range{"mtu = 1440", "mtu", {"1280", "65499"}, {"575", "1279", "65500", "auto"}},
-        Range{"name = tun0",
-              "name",
-              {"t", "fifteen-letters", "a.b", "..."},
-              {"sixteen-letters-", "a/b", "a b", ".", "..", "a:b", "tun%d"}},
-        Range{"ipv4_addr = 10.0.0.2/24",
-              "ipv4_addr",
-              {"10.0.0.2/1", "10.0.0.2/32"},
-              {"10.0.0.2/0", "10.0.0.2/33", "10.0.0.2", "fec0::3/64", "0.0.0.0/24", "224.0.0.1/24", "127.0.0.1/8",
-               "255.255.255.255/24"}},
-        Range{"ipv6_addr = fec0::2/64",
-              "ipv6_addr",
-              {"fec0::2/1", "fec0::2/128"},
-              {"fec0::2/0", "fec0::2/129", "fec0::2", "10.0.0.3/24", "::/64", "ff02::1/64", "::1/128"}}),
+        InterfaceKey{"tunnel_num = 1", "tunnel_num", {"1", "01"}, {"0", "101", "-1", "x", "1 2", "1.0", "+1", "0x1"}},
+        InterfaceKey{"accept_remote = 1", "accept_remote", {"0", "1"}, {"2", "-1", "yes"}},
+        InterfaceKey{"cmdport_local = 60456", "cmdport_local", {"1", "65534"}, {"0", "65535", "65536", "4294967297"}},
+        InterfaceKey{"cmd_timeout = 25", "cmd_timeout", {"1", "3600"}, {"0", "3601"}},
+        InterfaceKey{"cmd_timeout = 25", "workers", {"1", "64"}, {"0", "65"}},
+        InterfaceKey{"mtu = 1440", "mtu", {"1280", "65499"}, {"575", "1279", "65500", "auto"}},
+        InterfaceKey{"name = tun0",
+                     "name",
+                     {"t", "fifteen-letters", "a.b", "..."},
+                     {"sixteen-letters-", "a/b", "a b", ".", "..", "a:b", "tun%d"}},
+        InterfaceKey{"ipv4_addr = 10.0.0.2/24",
+                     "ipv4_addr",
+                     {"10.0.0.2/1", "10.0.0.2/32"},
+                     {"10.0.0.2/0", "10.0.0.2/33", "10.0.0.2", "fec0::3/64", "0.0.0.0/24", "224.0.0.1/24",
+                      "127.0.0.1/8", "255.255.255.255/24"}},
+        InterfaceKey{"ipv6_addr = fec0::2/64",
+                     "ipv6_addr",
+                     {"fec0::2/1", "fec0::2/128"},
+                     {"fec0::2/0", "fec0::2/129", "fec0::2", "10.0.0.3/24", "::/64", "ff02::1/64", "::1/128"}}),
     [](const auto &test) { return std::string(test.param.key); });
 
 TEST(Interface, NameIsAscii)
@@ -136,19 +137,19 @@ TEST(Interface, NameIsAscii)
 TEST(Interface, MtuMayBeSmallWithoutIpv6)
 {
     const std::string text = without(kGuideInterface, "ipv6_addr");
-    EXPECT_THAT(problems(with(text, "mtu = 1440", "mtu = 576")), IsEmpty());
-    EXPECT_THAT(problems(with(text, "mtu = 1440", "mtu = 575")),
+    EXPECT_THAT(interface_problems(with(text, "mtu = 1440", "mtu = 576")), IsEmpty());
+    EXPECT_THAT(interface_problems(with(text, "mtu = 1440", "mtu = 575")),
                 ElementsAre("i.conf:10: mtu = 575: must be 576 to 65499"));
-    EXPECT_THAT(problems(with(kGuideInterface, "mtu = 1440", "mtu = 1279")),
+    EXPECT_THAT(interface_problems(with(kGuideInterface, "mtu = 1440", "mtu = 1279")),
                 ElementsAre("i.conf:10: mtu = 1279: must be at least 1280, as IPv6 needs for ipv6_addr"));
 }
 
 TEST(Interface, CountsItsTunnels)
 {
-    EXPECT_THAT(problems(with(kGuideInterface, "tunnel_num = 1", "tunnel_num = 3")),
+    EXPECT_THAT(interface_problems(with(kGuideInterface, "tunnel_num = 1", "tunnel_num = 3")),
                 ElementsAre("i.conf:2: tunnel_num = 3: there is no section [tun_1]",
                             "i.conf:2: tunnel_num = 3: there is no section [tun_2]"));
-    EXPECT_THAT(problems(with(kGuideInterface, "[tun_0]", "[tun_1]")),
+    EXPECT_THAT(interface_problems(with(kGuideInterface, "[tun_0]", "[tun_1]")),
                 ElementsAre("i.conf:2: tunnel_num = 1: there is no section [tun_0]",
                             "i.conf:8: [tun_1]: is not counted: tunnel_num in line 2 is 1"));
 }
@@ -156,23 +157,23 @@ TEST(Interface, CountsItsTunnels)
 TEST(Interface, TellsDoubleTunnels)
 {
     const std::string two = with(kGuideInterface, "tunnel_num = 1", "tunnel_num = 2");
-    EXPECT_THAT(problems(two + "[tun_1]\nname = tun0\nmtu = 1400\nipv4_addr = 10.0.0.2/30\n"),
+    EXPECT_THAT(interface_problems(two + "[tun_1]\nname = tun0\nmtu = 1400\nipv4_addr = 10.0.0.2/30\n"),
                 ElementsAre("i.conf:14: name = tun0: is the name of another tunnel too, in line 9",
                             "i.conf:16: ipv4_addr = 10.0.0.2/30: is the address of another tunnel too, in line 11"));
     EXPECT_THAT(
-        problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.0.1/30\n"),
+        interface_problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.0.1/30\n"),
         ElementsAre("warning: i.conf:16: ipv4_addr = 10.0.0.1/30: overlaps 10.0.0.2/24 of another tunnel, in line 11"));
-    EXPECT_THAT(problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.9.1/16\n"),
+    EXPECT_THAT(interface_problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.9.1/16\n"),
                 ElementsAre(HasSubstr("ipv4_addr = 10.0.9.1/16: overlaps 10.0.0.2/24 of another tunnel, in line 11")));
-    EXPECT_THAT(
-        problems(two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.1.2/24\nipv6_addr = fec0:0:0:1::2/64\n"),
-        IsEmpty());
+    EXPECT_THAT(interface_problems(
+                    two + "[tun_1]\nname = tun1\nmtu = 1400\nipv4_addr = 10.0.1.2/24\nipv6_addr = fec0:0:0:1::2/64\n"),
+                IsEmpty());
 }
 
 TEST(Interface, TellsUnknownKeysAndSections)
 {
     EXPECT_THAT(
-        problems(std::string(kGuideInterface) + "mtuu = 5\ncmdport = 7\n[tun]\nx = 1\n[path_0]\n[tun_00]\n"),
+        interface_problems(std::string(kGuideInterface) + "mtuu = 5\ncmdport = 7\n[tun]\nx = 1\n[path_0]\n[tun_00]\n"),
         ElementsAre(
             "warning: i.conf:13: mtuu: is not a known key here and is ignored; the nearest is mtu in [tun_N]",
             "warning: i.conf:14: cmdport: is not a known key here and is ignored; the nearest is "
@@ -184,23 +185,24 @@ TEST(Interface, TellsUnknownKeysAndSections)
 
 TEST(Interface, TellsDoubleKeysAndSections)
 {
-    EXPECT_THAT(problems(with(kGuideInterface, "mtu = 1440", "mtu = 1440\nmtu = 1440")),
+    EXPECT_THAT(interface_problems(with(kGuideInterface, "mtu = 1440", "mtu = 1440\nmtu = 1440")),
                 ElementsAre("i.conf:11: mtu: is given twice in [tun_0]: line 10 has mtu"));
-    EXPECT_THAT(problems(std::string(kGuideInterface) + "[general]\n[tun 0]\n"),
+    EXPECT_THAT(interface_problems(std::string(kGuideInterface) + "[general]\n[tun 0]\n"),
                 ElementsAre("i.conf:13: [general]: is there twice: first in line 1",
                             "i.conf:14: [tun_0]: is there twice: first in line 8"));
 }
 
 TEST(Interface, TellsAllProblemsAtOnce)
 {
-    EXPECT_THAT(
-        problems("[general]\ntunnel_num = x\ncmdport_local = 0\nworkers =\nfoo = 1\n[tun_0]\nmtu = 5\ngarbage\n"),
-        ElementsAre("i.conf:2: tunnel_num = x: must be 1 to 100", "i.conf:3: cmdport_local = 0: must be 1 to 65534",
-                    "i.conf:4: workers: has no value", HasSubstr("warning: i.conf:5: foo: is not a known key"),
-                    "i.conf:6: name: is missing in [tun_0]",
-                    "i.conf:6: [tun_0] has no address: ipv4_addr, ipv6_addr or both are needed",
-                    "i.conf:7: mtu = 5: must be 576 to 65499",
-                    "i.conf:8: is neither '[section]', nor 'key = value', nor a comment"));
+    EXPECT_THAT(interface_problems(
+                    "[general]\ntunnel_num = x\ncmdport_local = 0\nworkers =\nfoo = 1\n[tun_0]\nmtu = 5\ngarbage\n"),
+                ElementsAre("i.conf:2: tunnel_num = x: must be 1 to 100",
+                            "i.conf:3: cmdport_local = 0: must be 1 to 65534", "i.conf:4: workers: has no value",
+                            HasSubstr("warning: i.conf:5: foo: is not a known key"),
+                            "i.conf:6: name: is missing in [tun_0]",
+                            "i.conf:6: [tun_0] has no address: ipv4_addr, ipv6_addr or both are needed",
+                            "i.conf:7: mtu = 5: must be 576 to 65499",
+                            "i.conf:8: is neither '[section]', nor 'key = value', nor a comment"));
 }
 
 TEST(Interface, AnErrorBehindManyWarningsStillCounts)
@@ -208,16 +210,16 @@ TEST(Interface, AnErrorBehindManyWarningsStillCounts)
     std::string text(kGuideInterface);
     for (int i = 0; i < 300; ++i)
         text += "foo = 1\n";
-    EXPECT_TRUE(parse(text).value);
-    const Parsed<InterfaceConfig> parsed = parse(text + "garbage\n");
+    EXPECT_TRUE(read_interface(text).value);
+    const Parsed<InterfaceConfig> parsed = read_interface(text + "garbage\n");
     EXPECT_FALSE(parsed.value);
     EXPECT_TRUE(has_errors(parsed.problems));
 }
 
 TEST(Interface, IsEqualOnlyIfAllIs)
 {
-    const InterfaceConfig config = *parse(kGuideInterface).value;
-    EXPECT_EQ(config, *parse("; another comment\n" + std::string(kGuideInterface)).value);
+    const InterfaceConfig config = *read_interface(kGuideInterface).value;
+    EXPECT_EQ(config, *read_interface("; another comment\n" + std::string(kGuideInterface)).value);
     const std::vector<std::pair<const char *, const char *>> changes{{"accept_remote = 1", "accept_remote = 0"},
                                                                      {"60456", "60457"},
                                                                      {"cmd_timeout = 25", "cmd_timeout = 26"},
@@ -227,7 +229,7 @@ TEST(Interface, IsEqualOnlyIfAllIs)
                                                                      {"10.0.0.2/24", "10.0.0.2/25"},
                                                                      {"fec0::2/64", "fec0::3/64"}};
     for (const auto &[from, to] : changes)
-        EXPECT_NE(config, *parse(with(kGuideInterface, from, to)).value) << to;
+        EXPECT_NE(config, *read_interface(with(kGuideInterface, from, to)).value) << to;
 }
 
 } // namespace

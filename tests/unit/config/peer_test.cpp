@@ -2,6 +2,7 @@
 #include "daemon/config/connection.hpp"
 #include "daemon/config/peer.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/config/texts.hpp"
 
 #include <gtest/gtest.h>
@@ -10,12 +11,8 @@ namespace mpt::config {
 namespace {
 
 using namespace std::chrono_literals;
+using mpt::test::address;
 using test::kRecordedCreate;
-
-base::Address address(std::string_view text)
-{
-    return *base::Address::parse(text);
-}
 
 std::string replaced(std::string_view text, std::string_view from, std::string_view to)
 {

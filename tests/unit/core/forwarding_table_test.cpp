@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/core/forwarding_table.hpp"
 
+#include "tests/unit/address.hpp"
+
 #include <gtest/gtest.h>
 #include <random>
 #include <tuple>
@@ -8,10 +10,7 @@
 namespace mpt::core {
 namespace {
 
-base::Address address(std::string_view text)
-{
-    return base::Address::parse(text).value();
-}
+using mpt::test::address;
 
 base::Prefix prefix(std::string_view text)
 {

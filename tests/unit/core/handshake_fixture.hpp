@@ -4,6 +4,8 @@
 #include "daemon/core/handshake_initiator.hpp"
 #include "daemon/core/handshake_responder.hpp"
 
+#include "tests/unit/address.hpp"
+#include "tests/unit/core/clock.hpp"
 #include "tests/unit/proto/packets.hpp"
 #include "tests/unit/proto/recorded_control.hpp"
 
@@ -28,13 +30,7 @@ using proto::ControlDrop;
 using proto::ControlMessage;
 using proto::testing::Bytes;
 using proto::testing::from_hex;
-
-constexpr base::Instant kStart{1000s};
-
-inline base::Address address(std::string_view text)
-{
-    return *base::Address::parse(text);
-}
+using test::address;
 
 inline proto::ControlKey key()
 {

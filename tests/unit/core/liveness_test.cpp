@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/core/liveness.hpp"
 
+#include "tests/unit/core/clock.hpp"
+
 #include <gtest/gtest.h>
 #include <ostream>
 
@@ -15,8 +17,7 @@ std::ostream &operator<<(std::ostream &stream, PathStatus status)
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr base::Instant kStart{1000s};
+using testing::kStart;
 
 LivenessSettings settings(base::Duration keepalive, base::Duration dead, PathStatus initial = PathStatus::kUp)
 {

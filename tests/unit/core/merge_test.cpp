@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/core/merge.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/proto/packets.hpp"
 #include "tests/unit/proto/recorded_control.hpp"
 
@@ -12,12 +13,8 @@ namespace {
 using namespace std::chrono_literals;
 using config::AuthType;
 using config::ConnectionConfig;
+using mpt::test::address;
 using proto::ControlResult;
-
-base::Address address(std::string_view text)
-{
-    return *base::Address::parse(text);
-}
 
 // The text of a recorded create message.
 std::string text_of(std::string_view hex)
@@ -82,7 +79,7 @@ gw_ipaddr = 10.2.2.3
 status = 128
 )";
 
-class Create : public testing::Test {
+class Create : public ::testing::Test {
 protected:
     // As host B, by default what was recorded.
     tl::expected<Created, Refusal> accept(const std::string &text, std::string_view initiator = "10.0.0.2",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/core/reorder_path.hpp"
 
+#include "tests/unit/core/clock.hpp"
+
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <random>
@@ -10,8 +12,8 @@ namespace mpt::core {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::kStart;
 
-constexpr base::Instant kStart{1000s};
 constexpr base::Duration kMaxDelay = 100ms;
 
 TEST(ReorderPath, TheFrontierIsTheThirdHighestNumber)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/core/source_limiter.hpp"
 
+#include "tests/unit/core/clock.hpp"
+
 #include <gtest/gtest.h>
 #include <string>
 
@@ -8,8 +10,7 @@ namespace mpt::core {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr base::Instant kStart{1000s};
+using testing::kStart;
 
 unsigned allowed(SourceLimiter &limiter, base::Instant now, std::string_view source, unsigned offered)
 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/core/status_teller.hpp"
 
+#include "tests/unit/core/clock.hpp"
+
 #include <gtest/gtest.h>
 #include <vector>
 
@@ -8,9 +10,8 @@ namespace mpt::core {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::kStart;
 using Report = StatusTeller::Report;
-
-constexpr base::Instant kStart{1000s};
 
 TEST(StatusTeller, TellsOneAfterTheOther)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/net/decode.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/net/message_builder.hpp"
 
 #include <gtest/gtest.h>
@@ -14,11 +15,7 @@ namespace {
 using base::Address;
 using base::ConstOctets;
 using base::Prefix;
-
-Address address(const char *text)
-{
-    return Address::parse(text).value();
-}
+using mpt::test::address;
 
 base::Result<std::optional<Event>> decode_one(ConstOctets datagram)
 {

@@ -2,6 +2,7 @@
 // Changes are made with ip(8) of iproute2.
 #include "daemon/net/monitor.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/net/network_fixture.hpp"
 
 #include <algorithm>
@@ -18,17 +19,13 @@ namespace mpt::net {
 namespace {
 
 using base::Address;
+using mpt::test::address;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr std::chrono::seconds kPatience{20}; // for an event that comes in milliseconds
-
-Address address(const char *text)
-{
-    return Address::parse(text).value();
-}
 
 class MonitorTest : public NetworkTest {
 protected:

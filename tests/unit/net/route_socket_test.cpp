@@ -2,6 +2,7 @@
 // What RouteSocket sets is read back with ip(8) of iproute2, and the other way round.
 #include "daemon/net/route_socket.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/net/network_fixture.hpp"
 
 #include <unistd.h>
@@ -12,6 +13,7 @@ namespace {
 using base::Address;
 using base::ErrorCode;
 using base::Prefix;
+using mpt::test::address;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -19,11 +21,6 @@ using ::testing::Not;
 Prefix prefix(const char *text)
 {
     return Prefix::parse(text).value();
-}
-
-Address address(const char *text)
-{
-    return Address::parse(text).value();
 }
 
 template <typename T> void expect_failure(const base::Result<T> &result, ErrorCode code, const char *text)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/proto/control.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/proto/packets.hpp"
 #include "tests/unit/proto/recorded_control.hpp"
 #include "tests/unit/proto/type3_vectors.hpp"
@@ -21,15 +22,11 @@ namespace {
 
 using namespace testing;
 using config::AuthType;
+using mpt::test::address;
 
 ControlKey recorded_key()
 {
     return *ControlKey::parse(recorded::kAuthKey);
-}
-
-base::Address address(std::string_view text)
-{
-    return *base::Address::parse(text);
 }
 
 Bytes bytes(std::string_view text)

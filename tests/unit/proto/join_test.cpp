@@ -13,10 +13,6 @@ namespace {
 
 using namespace testing;
 
-constexpr std::uint8_t kAck = 0x10;
-constexpr std::uint8_t kPsh = 0x08;
-constexpr std::uint8_t kEce = 0x40;
-
 // The segment that follows `d` by `index` places in its flow.
 Description following(Description d, std::size_t index)
 {

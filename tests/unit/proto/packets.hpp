@@ -26,6 +26,13 @@ std::uint32_t get32(base::ConstOctets octets, std::size_t at);
 void put16(Bytes &octets, std::size_t at, unsigned value);
 void put32(Bytes &octets, std::size_t at, std::uint32_t value);
 
+// Flags of TCP (RFC 9293 section 3.1).
+inline constexpr unsigned kFin = 0x01;
+inline constexpr unsigned kPsh = 0x08;
+inline constexpr unsigned kAck = 0x10;
+inline constexpr unsigned kEce = 0x40;
+inline constexpr unsigned kCwr = 0x80;
+
 // What a packet says, whole or as a super-packet.
 struct Description {
     unsigned ip_version = 4;
@@ -40,7 +47,7 @@ struct Description {
     std::uint16_t destination_port = 5201;
     std::uint32_t sequence = 1000;
     std::uint32_t acknowledgment = 5000;
-    std::uint8_t flags = 0x10; // ACK
+    std::uint8_t flags = kAck;
     std::uint16_t window = 501;
     std::uint16_t urgent = 0;
     Bytes tcp_options;               // a multiple of 4 octets

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/proto/session_keepalive.hpp"
 
+#include "tests/unit/address.hpp"
 #include "tests/unit/proto/packets.hpp"
 #include "tests/unit/proto/recorded.hpp"
 #include "tests/unit/proto/type3_vectors.hpp"
@@ -13,11 +14,7 @@ namespace mpt::proto {
 namespace {
 
 using namespace testing;
-
-base::Address address(std::string_view text)
-{
-    return *base::Address::parse(text);
-}
+using mpt::test::address;
 
 RandomNumber random_number(int first)
 {

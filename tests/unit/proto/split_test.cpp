@@ -12,12 +12,6 @@ namespace {
 
 using namespace testing;
 
-constexpr unsigned kFin = 0x01;
-constexpr unsigned kPsh = 0x08;
-constexpr unsigned kAck = 0x10;
-constexpr unsigned kEce = 0x40;
-constexpr unsigned kCwr = 0x80;
-
 std::vector<Bytes> split(const SuperPacket &super)
 {
     std::vector<Bytes> segments;
