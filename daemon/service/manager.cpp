@@ -81,6 +81,8 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
         parameters.status = record.created_by.empty() ? static_cast<core::PathStatus>(path.status)
                                                       : core::PathStatus::kDead; // or we would send where a peer likes
         record.paths.push_back({parameters, stays ? paths[i].waits_for : ""});
+        if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters))
+            record.paths.back().by_hand = paths[i].by_hand;
     }
 }
 

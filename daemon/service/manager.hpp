@@ -63,7 +63,7 @@ public:
     // and the other files are applied.
     base::Result<void> reload(const std::string &file, Notices &notices);
     // Closes the sockets of all connections (file empty) or one, and starts them again as they are (guide 4.4). A path
-    // that was set down by hand stays so.
+    // that was set up or down by hand stays so.
     base::Result<void> restart(const std::string &file, Notices &notices);
     // Ends a connection and renames its file to *.conf.disabled (guide 4.5).
     base::Result<void> remove(const std::string &file);
@@ -132,6 +132,8 @@ private:
     // They take effect together.
     base::Result<void> take_effect(const std::vector<Change> &changes, Notices &notices);
     void apply(const Change &change, Notices &notices);
+    // The data plane has the connection anew: what was set by hand before holds on for paths that are still the same.
+    void repeat_orders(ConnectionRecord &record, const std::vector<PathRecord> &before);
     void note_presence(const std::vector<std::string> &present, const std::string &file);
     base::Result<bool> save(ConnectionRecord &record);
     // A tunnel interface that was set down and up again gets back what the kernel took away.

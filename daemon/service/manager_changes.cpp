@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <map>
 #include <utility>
 
 namespace mpt::service {
@@ -205,26 +206,40 @@ void Manager::remove_route(const ConnectionRecord &record, Notices &notices)
 base::Result<void> Manager::take_effect(const std::vector<Change> &changes, Notices &notices)
 {
     // What gets another name or tunnel ends first, so that the new ones find names and sockets free.
-    bool ended = false;
+    std::map<std::string, std::vector<PathRecord>> ended; // their paths, by file
     for (const auto &[filed, config] : changes) {
         const ConnectionRecord *record = find_file(config.file);
         if (record != nullptr && !is_same_place(*record, config)) {
+            ended[config.file] = record->paths;
             end_connection(*record, notices);
-            ended = true;
         }
     }
-    if (ended) {
+    if (!ended.empty()) {
         if (auto committed = plane_.commit(); !committed)
             return committed;
         plane_.settle();
     }
-    for (const Change &change : changes)
+    for (const Change &change : changes) {
         apply(change, notices);
+        if (const auto before = ended.find(change.config.file); before != ended.end())
+            repeat_orders(*find_record(change.config.name), before->second);
+    }
     if (auto committed = plane_.commit(); !committed)
         return committed;
     for (const Change &change : changes)
         add_route(*find_record(change.config.name), notices);
     return {};
+}
+
+void Manager::repeat_orders(ConnectionRecord &record, const std::vector<PathRecord> &before)
+{
+    for (std::size_t path = 0; path < std::min(record.paths.size(), before.size()); ++path) {
+        PathRecord &now = record.paths[path];
+        if (!before[path].by_hand || !core::is_same_path(before[path].parameters, now.parameters))
+            continue;
+        now.by_hand = before[path].by_hand;
+        plane_.set_path(record.config.name, path, *now.by_hand);
+    }
 }
 
 void Manager::apply(const Change &change, Notices &notices)
@@ -273,23 +288,17 @@ base::Result<void> Manager::restart(const std::string &file, Notices &notices)
     const auto selected = select(file);
     if (!selected)
         return base::Failure(selected.error());
-    std::vector<std::pair<std::string, std::size_t>> set_down;
-    for (const ConnectionRecord *record : *selected) {
-        for (std::size_t path = 0; path < record->paths.size(); ++path)
-            if (plane_.path_state(record->config.name, path).status == core::PathStatus::kSetDown)
-                set_down.emplace_back(record->config.name, path);
+    for (const ConnectionRecord *record : *selected)
         plane_.remove_connection(record->config.name);
-    }
     if (auto committed = plane_.commit(); !committed)
         return committed;
     plane_.settle(); // the sockets are closed
     for (ConnectionRecord *record : *selected) {
         plane_.set_connection(parameters_of(*record));
         follow_all(*record, notices);
+        repeat_orders(*record, record->paths);
         notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is started again", record->config.name)});
     }
-    for (const auto &[connection, path] : set_down)
-        plane_.set_path(connection, path, false);
     auto committed = plane_.commit();
     plane_.settle();
     for (const ConnectionRecord *record : *selected)
@@ -435,7 +444,7 @@ bool Manager::uses_interface(const std::string &interface) const
 
 base::Result<void> Manager::set_path(const std::string &connection, std::size_t path, bool up, bool force)
 {
-    const ConnectionRecord *record = find(connection);
+    ConnectionRecord *record = find_record(connection);
     if (record == nullptr || path >= record->paths.size())
         return no_path(connection, path);
     const auto is_up = [&](std::size_t i) { return path_state(connection, i).status == core::PathStatus::kUp; };
@@ -447,6 +456,7 @@ base::Result<void> Manager::set_path(const std::string &connection, std::size_t 
                           fmt::format("path {} is the last one of {} that is up: without it the tunnel carries nothing "
                                       "(--force sets it down all the same)",
                                       path, connection));
+    record->paths[path].by_hand = up;
     plane_.set_path(connection, path, up);
     auto committed = plane_.commit();
     plane_.settle();

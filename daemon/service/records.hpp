@@ -28,6 +28,8 @@ using Notices = std::vector<Notice>;
 struct PathRecord {
     core::PathParameters parameters; // local address unspecified while it is not known
     std::string waits_for;           // why it has no sockets, in words; empty if it has
+    // Up or down as it was last set by hand; nothing if it never was.
+    std::optional<bool> by_hand = std::nullopt;
 };
 
 // A running connection.

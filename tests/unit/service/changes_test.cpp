@@ -197,6 +197,28 @@ TEST_F(Changes, RestartKeepsWhatWasSetDownByHand)
     EXPECT_TRUE(manager->restart("", notices));
 }
 
+TEST_F(Changes, WhatWasSetByHandLastsUntilItIsSetOtherwise)
+{
+    // Path 1 starts at 128, which here waits for its peer.
+    ASSERT_TRUE(manager->set_path("A", 0, false, true));
+    ASSERT_TRUE(manager->set_path("A", 1, true, false));
+    ASSERT_TRUE(manager->restart("", notices));
+    EXPECT_EQ(manager->path_state("A", 0).status, core::PathStatus::kSetDown);
+    EXPECT_EQ(manager->path_state("A", 1).status, core::PathStatus::kUp);
+
+    replace(directory.files["a.conf"], "name = A", "name = Z");
+    ASSERT_EQ(reload_error(), "");
+    EXPECT_EQ(manager->path_state("Z", 0).status, core::PathStatus::kSetDown);
+    EXPECT_EQ(manager->path_state("Z", 1).status, core::PathStatus::kUp);
+
+    ASSERT_TRUE(manager->set_path("Z", 0, true, false));
+    replace(directory.files["a.conf"], "interface_name = eth2", "interface_name = eth3");
+    ASSERT_EQ(reload_error(), "");
+    ASSERT_TRUE(manager->restart("a.conf", notices));
+    EXPECT_EQ(manager->path_state("Z", 0).status, core::PathStatus::kUp);
+    EXPECT_NE(manager->path_state("Z", 1).status, core::PathStatus::kUp) << "another path";
+}
+
 TEST_F(Changes, TheLastPathThatIsUpIsNotSetDownUnlessForced)
 {
     for (auto &state : plane.states["A"])
