@@ -122,6 +122,8 @@ private:
     const config::TunnelConfig &tunnel_of(const config::ConnectionConfig &config) const;
     // Whether a new configuration keeps the record's name and tunnel.
     bool is_same_place(const ConnectionRecord &record, const config::ConnectionConfig &config) const;
+    // Closes the sockets that the connection does not have by its new configuration; false if there are none.
+    bool close_left(const ConnectionRecord &record, const config::ConnectionConfig &config);
     void end_connection(const ConnectionRecord &record, Notices &notices);
     void reload_interface(Notices &notices);
     // A configuration that is right, and what its file says, which after a create is less.

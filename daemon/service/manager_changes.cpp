@@ -178,6 +178,20 @@ bool Manager::is_same_place(const ConnectionRecord &record, const config::Connec
     return record.config.name == config.name && record.tunnel == tunnel_of(config).name;
 }
 
+bool Manager::close_left(const ConnectionRecord &record, const config::ConnectionConfig &config)
+{
+    bool any = false;
+    for (std::size_t i = 0; i < record.paths.size(); ++i) {
+        const config::PathConfig &before = record.config.paths[i];
+        const bool stays = i < config.paths.size() && record.config.local_port == config.local_port &&
+                           before.interface_name == config.paths[i].interface_name &&
+                           before.private_ipaddr == config.paths[i].private_ipaddr;
+        if (!stays && record.paths[i].waits_for.empty())
+            any = plane_.close_path(record.config.name, i, true, true) || any;
+    }
+    return any;
+}
+
 void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
 {
     remove_route(record, notices);
@@ -205,16 +219,21 @@ void Manager::remove_route(const ConnectionRecord &record, Notices &notices)
 
 base::Result<void> Manager::take_effect(const std::vector<Change> &changes, Notices &notices)
 {
-    // What gets another name or tunnel ends first, so that the new ones find names and sockets free.
+    // What gets another name or tunnel ends first, and what gets other sockets closes the old ones, so that the new
+    // ones find names and sockets free.
+    bool any_free = false;
     std::map<std::string, std::vector<PathRecord>> ended; // their paths, by file
     for (const auto &[filed, config] : changes) {
         const ConnectionRecord *record = find_file(config.file);
-        if (record != nullptr && !is_same_place(*record, config)) {
+        if (record != nullptr && is_same_place(*record, config)) {
+            any_free = close_left(*record, config) || any_free;
+        } else if (record != nullptr) {
+            any_free = true;
             ended[config.file] = record->paths;
             end_connection(*record, notices);
         }
     }
-    if (!ended.empty()) {
+    if (any_free) {
         if (auto committed = plane_.commit(); !committed)
             return committed;
         plane_.settle();

@@ -219,6 +219,18 @@ TEST_F(Changes, WhatWasSetByHandLastsUntilItIsSetOtherwise)
     EXPECT_NE(manager->path_state("Z", 1).status, core::PathStatus::kUp) << "another path";
 }
 
+TEST_F(Changes, TwoConnectionsOfDifferentWorkersSwapTheirPorts)
+{
+    plane.own_workers = true;
+    directory.files["a.conf"] = connection_file("A", 3, 23457);
+    directory.files["b.conf"] = connection_file("B", 4, 23456);
+    ASSERT_EQ(reload_error(), "");
+    EXPECT_THAT(plane.open, ElementsAre("A/0", "A/1", "B/0", "B/1"));
+    EXPECT_EQ(manager->find("A")->paths[0].waits_for, "");
+    EXPECT_THAT(notices, Not(Contains(error(""))));
+    EXPECT_EQ(plane.connections.at("A").paths[0].local.port, 23457);
+}
+
 TEST_F(Changes, TheLastPathThatIsUpIsNotSetDownUnlessForced)
 {
     for (auto &state : plane.states["A"])

@@ -189,6 +189,10 @@ public:
     }
     void set_connection(const core::ConnectionParameters &parameters) override
     {
+        if (const auto before = connections.find(parameters.name); before != connections.end())
+            for (std::size_t i = 0; i < before->second.paths.size(); ++i)
+                if (i >= parameters.paths.size() || before->second.paths[i].local != parameters.paths[i].local)
+                    open.erase(fmt::format("{}/{}", parameters.name, i));
         connections[parameters.name] = parameters;
         states[parameters.name].resize(parameters.paths.size());
     }
@@ -217,6 +221,9 @@ public:
     {
         if (port_in_use && !open.contains(fmt::format("{}/{}", connection, path)))
             return base::fail(base::ErrorCode::kAddressInUse, "port in use");
+        const auto user = in_use.find(connections.at(connection).paths.at(path).local);
+        if (own_workers && user != in_use.end() && user->second != connection)
+            return base::fail(base::ErrorCode::kInvalidConfig, "of another worker");
         return open.insert(fmt::format("{}/{}", connection, path)).second;
     }
     bool close_path(const std::string &connection, std::size_t path, bool, bool) override
@@ -226,6 +233,11 @@ public:
     base::Result<void> commit() override
     {
         ++commits;
+        in_use.clear();
+        for (const auto &[name, connection] : connections)
+            for (std::size_t i = 0; i < connection.paths.size(); ++i)
+                if (open.contains(fmt::format("{}/{}", name, i)))
+                    in_use[connection.paths[i].local] = name;
         return {};
     }
 
@@ -234,6 +246,8 @@ public:
     std::set<std::string> open;
     std::map<std::string, std::vector<PathState>> states;
     bool port_in_use = false;
+    bool own_workers = false;                     // every connection has one, and no socket may serve two of them
+    std::map<base::Endpoint, std::string> in_use; // since the last commit, and by whom
     int commits = 0;
 };
 
