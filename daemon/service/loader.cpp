@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <iterator>
+#include <map>
 #include <set>
 #include <span>
 #include <utility>
@@ -78,12 +79,12 @@ public:
                 else
                     harms_running = true;
             }
-            if (wrong.empty() && harms_running)
-                return resolve_one_by_one();
-            if (wrong.empty())
+            if (wrong.empty() && (!harms_running || candidates_.empty()))
                 return;
+            if (wrong.empty())
+                take_out_harmful(problems);
             for (const std::string &file : wrong)
-                take_out(file, problems);
+                take_out(file, own_problems(file, problems));
         }
     }
 
@@ -116,28 +117,53 @@ private:
                 tell({problem}, notices_);
     }
 
-    void take_out(const std::string &file, const std::vector<config::Problem> &problems)
+    static std::vector<config::Problem> own_problems(const std::string &file,
+                                                     const std::vector<config::Problem> &problems)
     {
         std::vector<config::Problem> own;
         std::copy_if(problems.begin(), problems.end(), std::back_inserter(own),
                      [&](const config::Problem &problem) { return problem.file == file; });
-        std::erase_if(candidates_, [&](const config::ConnectionConfig &config) { return config.file == file; });
-        reject(file, errors_of(own));
+        return own;
     }
 
-    // A new file that excludes a running connection whose file name comes later: the running one is in the right.
-    void resolve_one_by_one()
+    void take_out(const std::string &file, const std::vector<config::Problem> &problems)
     {
-        const std::vector<config::ConnectionConfig> candidates = std::exchange(candidates_, {});
-        for (const config::ConnectionConfig &candidate : candidates) {
-            candidates_.push_back(candidate);
-            const std::vector<config::Problem> problems = config::check_connections(interface_, together(candidates_));
-            if (const auto errors = errors_of(problems); !errors.empty()) {
-                candidates_.pop_back();
-                tell(problems, notices_);
-                reject(candidate.file, errors);
-            }
+        std::erase_if(candidates_, [&](const config::ConnectionConfig &config) { return config.file == file; });
+        reject(file, errors_of(problems));
+    }
+
+    // New files that exclude a running connection whose file name comes later: the running one is in the right. It is
+    // they without whom an error is gone; of several those who leave the fewest, for when one goes back to what runs
+    // that may exclude another.
+    void take_out_harmful(const std::vector<config::Problem> &problems)
+    {
+        std::map<std::string, std::vector<config::Problem>> harm; // by file
+        std::size_t fewest = problems.size();
+        for (const config::ConnectionConfig &candidate : candidates_) {
+            std::vector<config::ConnectionConfig> rest = candidates_;
+            std::erase_if(rest, [&](const config::ConnectionConfig &other) { return other.file == candidate.file; });
+            const std::vector<config::Problem> left = config::check_connections(interface_, together(rest));
+            std::vector<config::Problem> gone;
+            std::copy_if(problems.begin(), problems.end(), std::back_inserter(gone),
+                         [&](const config::Problem &problem) {
+                             return problem.severity == config::Severity::kError &&
+                                    std::find(left.begin(), left.end(), problem) == left.end();
+                         });
+            const std::size_t count = errors_of(left).size();
+            if (gone.empty() || count > fewest)
+                continue;
+            if (count < fewest)
+                harm.clear();
+            fewest = count;
+            harm[candidate.file] = std::move(gone);
         }
+        for (const auto &[file, errors] : harm) {
+            tell(errors, notices_);
+            take_out(file, errors);
+        }
+        if (harm.empty()) // then they harm only together
+            for (const config::ConnectionConfig &candidate : std::vector(candidates_))
+                take_out(candidate.file, problems);
     }
 
     const config::InterfaceConfig &interface_;

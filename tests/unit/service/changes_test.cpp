@@ -106,6 +106,39 @@ TEST_F(Changes, ANewFileDoesNotPushOutARunningConnection)
     EXPECT_EQ(plane.connections.size(), 2U);
 }
 
+TEST_F(Changes, WhatHarmsARunningConnectionIsLeftOutAlone)
+{
+    directory.files["c.conf"] = connection_file("C", 5, 23458);
+    ASSERT_EQ(reload_error(), "");
+    directory.files["0.conf"] = connection_file("C", 6, 23459); // comes first, with a name that is taken
+    directory.files["a.conf"] = connection_file("B", 3, 23456);
+    directory.files["b.conf"] = connection_file("A", 4, 23457);
+    const std::string error = reload_error();
+    EXPECT_THAT(error, HasSubstr("0.conf"));
+    EXPECT_THAT(error, Not(::testing::AnyOf(HasSubstr("a.conf"), HasSubstr("b.conf"))));
+    EXPECT_EQ(plane.connections.at("C").remote.to_string(), "10.0.0.5");
+    EXPECT_EQ(plane.connections.at("A").remote.to_string(), "10.0.0.4") << "the two have swapped their names";
+    EXPECT_EQ(plane.connections.at("B").remote.to_string(), "10.0.0.3");
+    EXPECT_THAT(notices, Contains(says("connections/0.conf is left out")));
+}
+
+TEST_F(Changes, ChainsOfChangesAreTakenOrRefusedTogether)
+{
+    directory.files["c.conf"] = connection_file("C", 5, 23458);
+    ASSERT_EQ(reload_error(), "");
+    directory.files["a.conf"] = connection_file("C", 3, 23456); // C's name, which goes on
+    directory.files["b.conf"] = connection_file("A", 4, 23457); // A's name, which A then keeps
+    EXPECT_NE(reload_error(), "");
+    EXPECT_EQ(plane.connections.at("A").remote.to_string(), "10.0.0.3");
+    EXPECT_EQ(plane.connections.at("B").remote.to_string(), "10.0.0.4");
+    EXPECT_EQ(plane.connections.at("C").remote.to_string(), "10.0.0.5");
+    directory.files["c.conf"] = connection_file("B", 5, 23458);
+    EXPECT_EQ(reload_error(), "");
+    EXPECT_EQ(plane.connections.at("C").remote.to_string(), "10.0.0.3");
+    EXPECT_EQ(plane.connections.at("A").remote.to_string(), "10.0.0.4");
+    EXPECT_EQ(plane.connections.at("B").remote.to_string(), "10.0.0.5");
+}
+
 TEST_F(Changes, TwoConnectionsSwapTheirNames)
 {
     directory.files["a.conf"] = connection_file("B", 3, 23456);
