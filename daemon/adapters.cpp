@@ -5,6 +5,7 @@
 #include "daemon/statistics.hpp"
 #include "daemon/sys/file.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace mpt {
@@ -18,15 +19,6 @@ constexpr std::size_t kMaxFileSize = 4 << 20;
 constexpr std::uint32_t kQueueLength = 500;
 
 constexpr std::string_view kSuffix = ".conf";
-
-net::Route peer_route(const std::string &tunnel, const base::Address &local, const base::Address &remote)
-{
-    net::Route route;
-    route.destination = {remote, static_cast<std::uint8_t>(remote.bits())};
-    route.interface = tunnel;
-    route.source = local;
-    return route;
-}
 
 } // namespace
 
@@ -104,19 +96,37 @@ base::Result<void> KernelNetwork::add_addresses(const config::TunnelConfig &tunn
     return {};
 }
 
-base::Result<void> KernelNetwork::add_peer_route(const std::string &tunnel, const base::Address &local,
-                                                 const base::Address &remote)
+KernelNetwork::~KernelNetwork()
 {
-    return requests_.add_route(peer_route(tunnel, local, remote));
+    if (routes_set_)
+        set_routes({}); // what cannot be removed now is swept at the next start
 }
 
-base::Result<void> KernelNetwork::remove_peer_route(const std::string &tunnel, const base::Address &local,
-                                                    const base::Address &remote)
+std::vector<std::string> KernelNetwork::set_routes(const service::Routes &routes)
 {
-    auto removed = requests_.remove_route(peer_route(tunnel, local, remote));
-    if (!removed && removed.error().code == base::ErrorCode::kNotFound)
-        return {};
-    return removed;
+    routes_set_ = true;
+    if (!routes_known_) {
+        if (const auto read = routing_.read(); !read)
+            return {read.error().text};
+        routes_known_ = true;
+    }
+    std::vector<net::Route> tunnels;
+    for (const service::TunnelRoute &wanted : routes.tunnels)
+        tunnels.push_back({wanted.destination, wanted.tunnel, std::nullopt, wanted.source});
+    std::vector<net::PathRoute> paths;
+    for (const service::PathRoute &wanted : routes.paths)
+        paths.push_back({wanted.interface, wanted.local, wanted.remote, wanted.gateway});
+    return routing_.apply(tunnels, paths);
+}
+
+bool KernelNetwork::forwards(const std::string &tunnel, base::IpVersion version)
+{
+    // IPv6 has one switch for all interfaces (ip-sysctl in the kernel's documentation).
+    const auto value =
+        sys::read_file(version == base::IpVersion::kV4 ? fmt::format("/proc/sys/net/ipv4/conf/{}/forwarding", tunnel)
+                                                       : "/proc/sys/net/ipv6/conf/all/forwarding",
+                       kMaxFileSize);
+    return !value || !value->starts_with('0');
 }
 
 base::Result<void> KernelNetwork::add_address(const std::string &interface, const base::Prefix &address)
@@ -170,6 +180,21 @@ std::optional<base::Address> KernelNetwork::first_address(const std::string &int
                 address.usable())
                 return address.prefix.address;
     return std::nullopt;
+}
+
+bool KernelNetwork::is_connected(const std::string &interface, const base::Address &address)
+{
+    const net::Interface *found = monitor_.state().find(interface);
+    return found != nullptr && std::any_of(found->addresses.begin(), found->addresses.end(), [&](const auto &entry) {
+               return entry.second.prefix.contains(address) || entry.second.peer == address;
+           });
+}
+
+std::optional<base::Address> KernelNetwork::gateway(const std::string &interface, const base::Address &to)
+{
+    const auto routes = requests_.other_routes(interface, to.version());
+    const auto way = routes ? net::find_way(*routes, to) : std::nullopt;
+    return way ? way->gateway : std::nullopt;
 }
 
 service::PathState WorkerPlane::path_state(const std::string &connection, std::size_t path)

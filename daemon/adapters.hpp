@@ -3,6 +3,7 @@
 
 #include "daemon/net/monitor.hpp"
 #include "daemon/net/route_socket.hpp"
+#include "daemon/net/routing.hpp"
 #include "daemon/plane/control_socket.hpp"
 #include "daemon/plane/plane.hpp"
 #include "daemon/service/needs.hpp"
@@ -36,14 +37,20 @@ private:
 class KernelNetwork final : public service::Network {
 public:
     // Both stay the caller's.
-    KernelNetwork(net::RouteSocket &requests, const net::Monitor &monitor) : requests_(requests), monitor_(monitor) {}
+    KernelNetwork(net::RouteSocket &requests, const net::Monitor &monitor)
+        : requests_(requests), monitor_(monitor), routing_(requests)
+    {
+    }
+    // Takes the routes away.
+    ~KernelNetwork() override;
+    KernelNetwork(const KernelNetwork &) = delete;
+    KernelNetwork &operator=(const KernelNetwork &) = delete;
 
     base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) override;
     base::Result<void> add_addresses(const config::TunnelConfig &tunnel) override;
-    base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
-                                      const base::Address &remote) override;
-    base::Result<void> remove_peer_route(const std::string &tunnel, const base::Address &local,
-                                         const base::Address &remote) override;
+    std::vector<std::string> set_routes(const service::Routes &routes) override;
+    void doubt_routes() override { routes_known_ = false; }
+    bool forwards(const std::string &tunnel, base::IpVersion version) override;
     base::Result<void> add_address(const std::string &interface, const base::Prefix &address) override;
     base::Result<void> remove_address(const std::string &interface, const base::Prefix &address) override;
     base::Result<void> set_interface(const std::string &interface, bool up) override;
@@ -52,10 +59,15 @@ public:
     bool has_address(const std::string &interface, const base::Address &address) override;
     std::vector<base::Prefix> addresses() override;
     std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) override;
+    bool is_connected(const std::string &interface, const base::Address &address) override;
+    std::optional<base::Address> gateway(const std::string &interface, const base::Address &to) override;
 
 private:
     net::RouteSocket &requests_;
     const net::Monitor &monitor_;
+    net::Routing routing_;
+    bool routes_set_ = false;   // there may be some of ours
+    bool routes_known_ = false; // routing_ knows what is there
 };
 
 class WorkerPlane final : public service::DataPlane {

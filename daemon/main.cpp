@@ -222,6 +222,8 @@ private:
             sys::log(sys::Priority::kError, changed.error().text);
             return;
         }
+        if (!monitor_.take_lost_routes() && changed->empty())
+            return;
         service::Notices notices;
         const auto followed = manager_.on_interfaces_changed(*changed, notices);
         log_notices(notices);
@@ -330,7 +332,7 @@ base::Result<void> run(const std::string &directory)
     if (!control_port)
         return base::Failure(control_port.error());
     auto requests = net::RouteSocket::open();
-    auto monitor = net::Monitor::open();
+    auto monitor = net::Monitor::open(net::Monitor::Scope::kRoutesToo);
     auto plane = plane::Plane::start(interface->workers);
     if (!requests)
         return base::Failure(requests.error());

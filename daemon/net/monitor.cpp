@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace mpt::net {
 
@@ -17,17 +18,20 @@ constexpr int kDatagramsPerDrain = 256;
 
 } // namespace
 
-Monitor::Monitor(NetlinkSocket events, RouteSocket requests)
-    : events_(std::move(events)), requests_(std::move(requests))
+Monitor::Monitor(NetlinkSocket events, RouteSocket requests, Scope scope)
+    : events_(std::move(events)), requests_(std::move(requests)), scope_(scope)
 {
 }
 
-base::Result<Monitor> Monitor::open(int receive_buffer)
+base::Result<Monitor> Monitor::open(Scope scope, int receive_buffer)
 {
     auto events = NetlinkSocket::open(receive_buffer);
     if (!events)
         return base::Failure(events.error());
-    for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR})
+    std::vector<int> groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
+    if (scope == Scope::kRoutesToo)
+        groups.insert(groups.end(), {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE});
+    for (const int group : groups)
         if (auto joined = events->join(group); !joined)
             return base::Failure(joined.error());
     auto requests = RouteSocket::open();
@@ -35,10 +39,11 @@ base::Result<Monitor> Monitor::open(int receive_buffer)
         return base::Failure(requests.error());
 
     // Reading comes after joining: what changes in between is told twice, and never not at all.
-    Monitor monitor(std::move(*events), std::move(*requests));
+    Monitor monitor(std::move(*events), std::move(*requests), scope);
     if (auto read = monitor.read_again(); !read)
         return base::Failure(read.error());
     monitor.changed_.clear();
+    monitor.lost_routes_ = false;
     return monitor;
 }
 
@@ -76,10 +81,24 @@ bool Monitor::apply(base::ConstOctets datagram)
         const auto event = decode(message);
         if (!event)
             return false;
-        if (*event)
-            state_.apply(**event, changed_);
+        if (!*event)
+            continue;
+        state_.apply(**event, changed_);
+        if (const auto *route = std::get_if<RouteEvent>(&**event))
+            apply(*route);
+        else if (const auto *rule = std::get_if<RuleEvent>(&**event))
+            lost_routes_ = lost_routes_ || (rule->removed && rule->rule.protocol == kRouteProtocol);
     }
     return true;
+}
+
+void Monitor::apply(const RouteEvent &event)
+{
+    if (event.route.protocol == kRouteProtocol)
+        lost_routes_ = lost_routes_ || event.removed;
+    else if (event.route.destination.length == 0)
+        if (const auto known = state_.interfaces().find(event.route.index); known != state_.interfaces().end())
+            changed_.insert(known->second.link.name);
 }
 
 base::Result<void> Monitor::read_again()
@@ -89,6 +108,11 @@ base::Result<void> Monitor::read_again()
         return base::Failure(state.error());
     compare(state_, *state, changed_);
     state_ = std::move(*state);
+    if (scope_ == Scope::kRoutesToo) { // whose changes are not known
+        lost_routes_ = true;
+        for (const auto &[index, interface] : state_.interfaces())
+            changed_.insert(interface.link.name);
+    }
     stale_ = false;
     return {};
 }

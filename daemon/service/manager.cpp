@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
 #include <utility>
 
 namespace mpt::service {
@@ -38,15 +39,15 @@ base::Result<void> Manager::start(Notices &notices)
         problems_ = loaded->problems;
     for (const config::ConnectionConfig &config : loaded ? loaded->accepted : std::vector<config::ConnectionConfig>{})
         add_connection(config);
+    std::vector<PathPlace> places;
     for (const auto &record : connections_)
         for (std::size_t path = 0; path < record->paths.size(); ++path)
-            if (auto opened = follow_interface(*record, path, notices);
-                !opened && opened.error().code == base::ErrorCode::kAddressInUse)
-                return base::Failure(opened.error());
+            places.push_back({*record, path});
+    if (const Followed followed = follow(places, notices); followed.port_in_use)
+        return base::Failure(*followed.port_in_use);
     if (auto committed = plane_.commit(); !committed)
         return committed;
-    for (const auto &record : connections_)
-        add_route(*record, notices);
+    update_routes(notices);
     return {};
 }
 
@@ -93,10 +94,61 @@ const config::TunnelConfig &Manager::tunnel_of(const config::ConnectionConfig &c
     });
 }
 
-void Manager::add_route(const ConnectionRecord &record, Notices &notices)
+void Manager::update_routes(Notices &notices)
 {
-    if (auto added = network_.add_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote); !added)
-        notices.push_back({Notice::Level::kWarning, added.error().text});
+    tunnel_routes_.clear();
+    network_problems_.clear();
+    const std::vector<base::Prefix> addresses = network_.addresses();
+    std::map<base::Prefix, std::string> tunnels; // by destination
+    for (const auto &record : connections_) {
+        if (tunnels_down_.contains(record->tunnel))
+            continue;
+        const std::string &name = record->config.name;
+        for (TunnelRoute &route : tunnel_routes(record->config, tunnel_of(record->config), addresses)) {
+            const auto [at, added] = tunnels.try_emplace(route.destination, route.tunnel);
+            if (added)
+                tunnel_routes_.push_back(std::move(route));
+            else if (at->second != route.tunnel)
+                network_problems_.push_back(fmt::format(
+                    "the kernel sends packets to {} into {}: connection {} on {} gets none of them (use one "
+                    "tunnel for both)",
+                    route.destination.to_string(), at->second, name, route.tunnel));
+        }
+        for (const base::IpVersion version : {base::IpVersion::kV4, base::IpVersion::kV6}) {
+            const auto &networks = record->config.networks;
+            const bool needed =
+                std::any_of(networks.begin(), networks.end(), [&](const config::NetworkConfig &network) {
+                    return network.ip_ver == version && needs_forwarding(network, addresses);
+                });
+            if (needed && !network_.forwards(record->tunnel, version))
+                network_problems_.push_back(fmt::format(
+                    "the kernel does not forward the IPv{} packets of the networks of connection {}: set {} (see NOTES "
+                    "in "
+                    "mptd(8))",
+                    static_cast<int>(version), name,
+                    version == base::IpVersion::kV4 ? "net.ipv4.ip_forward = 1" : "net.ipv6.conf.all.forwarding = 1"));
+        }
+    }
+    set_routes(notices);
+}
+
+void Manager::set_routes(Notices &notices)
+{
+    Routes routes{tunnel_routes_, {}};
+    for (const auto &record : connections_)
+        for (const PathRecord &path : record->paths)
+            if (path.route)
+                routes.paths.push_back(*path.route);
+    std::vector<std::string> problems = network_.set_routes(routes);
+    problems.insert(problems.end(), network_problems_.begin(), network_problems_.end());
+    if (problems == route_problems_)
+        return;
+    for (const std::string &problem : problems)
+        if (std::find(route_problems_.begin(), route_problems_.end(), problem) == route_problems_.end())
+            notices.push_back({Notice::Level::kWarning, problem});
+    route_problems_ = std::move(problems);
+    if (observer_ != nullptr)
+        observer_->on_settings_changed();
 }
 
 core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record) const
@@ -120,39 +172,80 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
     return parameters;
 }
 
-base::Result<bool> Manager::follow_interface(ConnectionRecord &record, std::size_t path, Notices &notices)
+Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t path) const
 {
-    const PathRecord &at = record.paths[path];
-    const std::string waited_for = at.waits_for;
-    const base::Address local = at.parameters.local.address;
-    auto changed = open_or_close(record, path, notices);
-    if (observer_ != nullptr && (at.waits_for != waited_for || at.parameters.local.address != local))
-        observer_->on_path_changed(record, path);
-    return changed;
-}
-
-base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t path, Notices &notices)
-{
-    PathRecord &at = record.paths[path];
     const config::PathConfig &config = record.config.paths[path];
     const std::string &interface = config.interface_name;
-    base::Address local = config.private_ipaddr;
-    if (local.is_unspecified())
-        local = network_.first_address(interface, config.ip_ver).value_or(local);
-    const bool ready = network_.interface_ready(interface);
-    const bool present = !local.is_unspecified() && network_.has_address(interface, local);
-    std::string waits_for;
+    const base::Address &remote = record.paths[path].parameters.remote.address;
+    PathSite site;
+    site.local = config.private_ipaddr;
+    if (site.local.is_unspecified())
+        site.local = network_.first_address(interface, config.ip_ver).value_or(site.local);
+    site.ready = network_.interface_ready(interface);
+    site.present = !site.local.is_unspecified() && network_.has_address(interface, site.local);
     if (!network_.interface_exists(interface))
-        waits_for = fmt::format("there is no interface {}", interface);
-    else if (!ready)
-        waits_for = fmt::format("{} is down or has no carrier", interface);
-    else if (!present)
-        waits_for = local.is_unspecified()
-                        ? fmt::format("{} has no address yet", interface)
-                        : fmt::format("{} does not have the address {}", interface, local.to_string());
-    else if (at.parameters.remote.address.is_unspecified())
-        waits_for = "the address of the peer is not known";
+        site.lacks = fmt::format("there is no interface {}", interface);
+    else if (!site.ready)
+        site.lacks = fmt::format("{} is down or has no carrier", interface);
+    else if (!site.present)
+        site.lacks = site.local.is_unspecified()
+                         ? fmt::format("{} has no address yet", interface)
+                         : fmt::format("{} does not have the address {}", interface, site.local.to_string());
+    else if (remote.is_unspecified())
+        site.lacks = "the address of the peer is not known";
+    if (!site.lacks.empty() || site.local.is_link_local())
+        return site;
 
+    // Where the kernel's own routes are what the file wants, there is none of ours.
+    const bool is_connected = network_.is_connected(interface, remote);
+    const bool is_direct = config.gateway_ipaddr == site.local || config.gateway_ipaddr == config.public_ipaddr ||
+                           config.gateway_ipaddr == remote;
+    if (is_direct && !is_connected)
+        site.route = PathRoute{interface, site.local, remote, std::nullopt};
+    else if (config.gateway_ipaddr.is_unspecified() && !is_connected) {
+        if (const auto gateway = network_.gateway(interface, remote))
+            site.route = PathRoute{interface, site.local, remote, gateway};
+    } else if (!config.gateway_ipaddr.is_unspecified() && !is_direct)
+        site.route = PathRoute{interface, site.local, remote, config.gateway_ipaddr};
+    return site;
+}
+
+Manager::Followed Manager::follow(const std::vector<PathPlace> &places, Notices &notices)
+{
+    std::vector<PathSite> sites;
+    bool rerouted = false;
+    for (const PathPlace &place : places) {
+        PathRecord &at = place.record.paths[place.path];
+        PathSite site = survey(place.record, place.path);
+        rerouted = rerouted || at.route != site.route;
+        at.route = site.route;
+        sites.push_back(std::move(site));
+    }
+    if (rerouted)
+        set_routes(notices); // before the sockets: one that connects needs its route
+    Followed followed;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        ConnectionRecord &record = places[i].record;
+        const std::size_t path = places[i].path;
+        const PathRecord &at = record.paths[path];
+        const std::string waited_for = at.waits_for;
+        const base::Address local = at.parameters.local.address;
+        const auto changed = open_or_close(record, path, sites[i], notices);
+        followed.changed = followed.changed || changed.value_or(true);
+        if (!changed && changed.error().code == base::ErrorCode::kAddressInUse && !followed.port_in_use)
+            followed.port_in_use = changed.error();
+        if (observer_ != nullptr && (at.waits_for != waited_for || at.parameters.local.address != local))
+            observer_->on_path_changed(record, path);
+    }
+    return followed;
+}
+
+base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t path, const PathSite &site,
+                                          Notices &notices)
+{
+    PathRecord &at = record.paths[path];
+    const base::Address &local = site.local;
+    const std::string &waits_for = site.lacks;
     const bool moved = at.parameters.local.address != local;
     if (moved) {
         at.parameters.local.address = local;
@@ -164,7 +257,7 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
         if (changed)
             notices.push_back(
                 {Notice::Level::kWarning, fmt::format("{} waits: {}", path_title(record, path), waits_for)});
-        return plane_.close_path(record.config.name, path, ready, present) || moved;
+        return plane_.close_path(record.config.name, path, site.ready, site.present) || moved;
     }
     auto opened = plane_.open_path(record.config.name, path);
     if (!opened) {
@@ -181,17 +274,22 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
 
 void Manager::follow_all(ConnectionRecord &record, Notices &notices)
 {
+    std::vector<PathPlace> places;
     for (std::size_t path = 0; path < record.paths.size(); ++path)
-        follow_interface(record, path, notices);
+        places.push_back({record, path});
+    follow(places, notices);
 }
 
 base::Result<void> Manager::follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices)
 {
-    bool changed = false;
+    std::vector<PathPlace> places;
     for (const auto &record : connections_)
         for (std::size_t path = 0; path < record->paths.size(); ++path)
             if (concerns(record->paths[path]))
-                changed = follow_interface(*record, path, notices).value_or(true) || changed;
+                places.push_back({*record, path});
+    network_.doubt_routes();
+    const bool changed = follow(places, notices).changed;
+    update_routes(notices);
     return changed ? plane_.commit() : base::Result<void>{};
 }
 
@@ -205,9 +303,6 @@ void Manager::follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices
         return;
     if (auto added = network_.add_addresses(tunnel); !added)
         notices.push_back({Notice::Level::kError, added.error().text});
-    for (const auto &record : connections_)
-        if (record->tunnel == tunnel.name)
-            add_route(*record, notices);
 }
 
 base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices)

@@ -111,12 +111,13 @@ private:
     // One connection (kNotFound) or all.
     base::Result<std::vector<ConnectionRecord *>> select(const std::string &file);
 
-    // Of a file (`created_by` empty) or of a peer. Its sockets are opened by follow_all(), and commit() makes them
-    // work.
+    // Of a file (`created_by` empty) or of a peer. Its sockets are opened by follow(), and commit() makes
+    // them work.
     ConnectionRecord &add_connection(const config::ConnectionConfig &config, const std::string &created_by = {});
     void configure(ConnectionRecord &record, const config::ConnectionConfig &config) const;
-    void add_route(const ConnectionRecord &record, Notices &notices);
-    void remove_route(const ConnectionRecord &record, Notices &notices);
+    // What concerns the routes of all connections: into the tunnels, and of the paths as follow() has found them.
+    void update_routes(Notices &notices);
+    void set_routes(Notices &notices);
     void follow_all(ConnectionRecord &record, Notices &notices);
 
     const config::TunnelConfig &tunnel_of(const config::ConnectionConfig &config) const;
@@ -124,7 +125,7 @@ private:
     bool is_same_place(const ConnectionRecord &record, const config::ConnectionConfig &config) const;
     // Closes the sockets that the connection does not have by its new configuration; false if there are none.
     bool close_left(const ConnectionRecord &record, const config::ConnectionConfig &config);
-    void end_connection(const ConnectionRecord &record, Notices &notices);
+    void end_connection(const ConnectionRecord &record);
     void reload_interface(Notices &notices);
     // A configuration that is right, and what its file says, which after a create is less.
     struct Change {
@@ -142,9 +143,27 @@ private:
     void follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices);
     core::ConnectionParameters parameters_of(const ConnectionRecord &record) const;
     base::Result<void> follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices);
-    // Opens or closes the path as its interface is now. False if nothing has changed. A failure has been told.
-    base::Result<bool> follow_interface(ConnectionRecord &record, std::size_t path, Notices &notices);
-    base::Result<bool> open_or_close(ConnectionRecord &record, std::size_t path, Notices &notices);
+    struct PathPlace {
+        ConnectionRecord &record;
+        std::size_t path;
+    };
+    // What a path finds on this host.
+    struct PathSite {
+        base::Address local;
+        bool ready = false;   // the interface
+        bool present = false; // the address, on it
+        std::string lacks;    // what the path waits for
+        std::optional<PathRoute> route;
+    };
+    struct Followed {
+        bool changed = false;
+        std::optional<base::Error> port_in_use;
+    };
+    PathSite survey(const ConnectionRecord &record, std::size_t path) const;
+    // Sets the routes of these paths, and opens or closes each as its interface is now. Failures are told in `notices`.
+    Followed follow(const std::vector<PathPlace> &places, Notices &notices);
+    base::Result<bool> open_or_close(ConnectionRecord &record, std::size_t path, const PathSite &site,
+                                     Notices &notices);
 
     config::InterfaceConfig interface_;
     ConfigDirectory &directory_;
@@ -152,8 +171,11 @@ private:
     DataPlane &plane_;
     Observer *observer_ = nullptr;
     std::vector<std::unique_ptr<ConnectionRecord>> connections_;
-    FileProblems problems_;              // by file
-    std::set<std::string> tunnels_down_; // interfaces of ours that somebody has set down
+    FileProblems problems_; // by file
+    std::vector<TunnelRoute> tunnel_routes_;
+    std::vector<std::string> network_problems_; // what of the networks does not work
+    std::vector<std::string> route_problems_;   // that, and what of the routes could not be set
+    std::set<std::string> tunnels_down_;        // interfaces of ours that somebody has set down
 };
 
 } // namespace mpt::service

@@ -86,6 +86,7 @@ std::vector<std::string> Manager::problems() const
             all.push_back(fmt::format("connections/{} is gone; connection {} goes on: write the file again with `mpt "
                                       "save`, or end the connection with `mpt delete`",
                                       record->config.file, record->config.name));
+    append(all, route_problems_);
     return all;
 }
 
@@ -192,9 +193,8 @@ bool Manager::close_left(const ConnectionRecord &record, const config::Connectio
     return any;
 }
 
-void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
+void Manager::end_connection(const ConnectionRecord &record)
 {
-    remove_route(record, notices);
     plane_.remove_connection(record.config.name);
     const auto at =
         std::find_if(connections_.begin(), connections_.end(), [&](const auto &each) { return each.get() == &record; });
@@ -202,19 +202,6 @@ void Manager::end_connection(const ConnectionRecord &record, Notices &notices)
     connections_.erase(at);
     if (observer_ != nullptr)
         observer_->on_connection_removed(ended->config.name);
-}
-
-void Manager::remove_route(const ConnectionRecord &record, Notices &notices)
-{
-    const bool is_shared = std::any_of(connections_.begin(), connections_.end(), [&](const auto &other) {
-        return other.get() != &record && other->tunnel == record.tunnel &&
-               other->config.ip_remote == record.config.ip_remote;
-    });
-    if (is_shared)
-        return;
-    if (auto removed = network_.remove_peer_route(record.tunnel, record.config.ip_local, *record.config.ip_remote);
-        !removed)
-        notices.push_back({Notice::Level::kWarning, removed.error().text});
 }
 
 base::Result<void> Manager::take_effect(const std::vector<Change> &changes, Notices &notices)
@@ -230,7 +217,7 @@ base::Result<void> Manager::take_effect(const std::vector<Change> &changes, Noti
         } else if (record != nullptr) {
             any_free = true;
             ended[config.file] = record->paths;
-            end_connection(*record, notices);
+            end_connection(*record);
         }
     }
     if (any_free) {
@@ -245,8 +232,7 @@ base::Result<void> Manager::take_effect(const std::vector<Change> &changes, Noti
     }
     if (auto committed = plane_.commit(); !committed)
         return committed;
-    for (const Change &change : changes)
-        add_route(*find_record(change.config.name), notices);
+    update_routes(notices);
     return {};
 }
 
@@ -274,8 +260,6 @@ void Manager::apply(const Change &change, Notices &notices)
             observer_->on_connection_added(added);
         return;
     }
-    if (record->config.ip_local != config.ip_local || record->config.ip_remote != config.ip_remote)
-        remove_route(*record, notices);
     record->filed = filed;
     record->created_by.clear(); // it has a file now
     configure(*record, config);
@@ -341,9 +325,10 @@ base::Result<void> Manager::remove(const std::string &file)
     problems_.erase(file);
     base::Result<void> committed;
     if (record != nullptr) {
-        Notices notices; // a route that is gone already
-        end_connection(*record, notices);
+        end_connection(*record);
         committed = plane_.commit();
+        Notices notices; // of others' routes: told by problems()
+        update_routes(notices);
     }
     if (observer_ != nullptr)
         observer_->on_settings_changed();
@@ -415,7 +400,7 @@ base::Result<void> Manager::add_created(const config::ConnectionConfig &config, 
                                                          config.name, peer, config.file)});
     follow_all(record, notices);
     auto committed = plane_.commit();
-    add_route(record, notices);
+    update_routes(notices);
     if (observer_ != nullptr) {
         observer_->on_connection_added(record);
         observer_->on_settings_changed();

@@ -7,6 +7,7 @@
 #include "daemon/config/interface.hpp"
 #include "daemon/core/parameters.hpp"
 #include "daemon/service/records.hpp"
+#include "daemon/service/routes.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -47,12 +48,13 @@ public:
     virtual base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) = 0;
     // Gives it its addresses once more: the kernel takes some away when it is set down.
     virtual base::Result<void> add_addresses(const config::TunnelConfig &tunnel) = 0;
-    // Routes packets to the peer's tunnel address into the tunnel, with the own tunnel address as their source.
-    virtual base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
-                                              const base::Address &remote) = 0;
-    // Succeeds if there is none of ours.
-    virtual base::Result<void> remove_peer_route(const std::string &tunnel, const base::Address &local,
-                                                 const base::Address &remote) = 0;
+    // Makes the routes of ours these and no others, with what the kernel needs beside them. Returns what could not be
+    // done, one line each; it is tried again with the next call.
+    virtual std::vector<std::string> set_routes(const Routes &routes) = 0;
+    // What was set may have been taken away: set_routes() is to look.
+    virtual void doubt_routes() = 0;
+    // Whether the kernel forwards what comes out of the tunnel.
+    virtual bool forwards(const std::string &tunnel, base::IpVersion version) = 0;
 
     // These fail with kNotFound if there is no such interface, or address on it.
     virtual base::Result<void> add_address(const std::string &interface, const base::Prefix &address) = 0;
@@ -67,6 +69,10 @@ public:
     virtual std::vector<base::Prefix> addresses() = 0;
     // The first address of a version that is no link-local one.
     virtual std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) = 0;
+    // Whether the address is on a network of the interface.
+    virtual bool is_connected(const std::string &interface, const base::Address &address) = 0;
+    // The router that others have set for the way to that address over the interface; none if no route says so.
+    virtual std::optional<base::Address> gateway(const std::string &interface, const base::Address &to) = 0;
 };
 
 // The packets. Changes take effect with commit().

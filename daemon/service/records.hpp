@@ -6,6 +6,7 @@
 #include "daemon/core/liveness.hpp"
 #include "daemon/core/parameters.hpp"
 #include "daemon/proto/control_key.hpp"
+#include "daemon/service/routes.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -30,6 +31,7 @@ struct PathRecord {
     std::string waits_for;           // why it has no sockets, in words; empty if it has
     // Up or down as it was last set by hand; nothing if it never was.
     std::optional<bool> by_hand = std::nullopt;
+    std::optional<PathRoute> route = std::nullopt; // of ours, where the kernel would not know the way
 };
 
 // A running connection.

@@ -38,9 +38,9 @@ protected:
         start(Monitor::kReceiveBuffer);
     }
 
-    void start(int receive_buffer)
+    void start(int receive_buffer, Monitor::Scope scope = Monitor::Scope::kInterfaces)
     {
-        auto opened = Monitor::open(receive_buffer);
+        auto opened = Monitor::open(scope, receive_buffer);
         ASSERT_TRUE(opened) << opened.error().text;
         monitor_.emplace(std::move(*opened));
     }
@@ -306,6 +306,48 @@ TEST_F(MonitorTest, KeepsTheStateRightThroughAStormThatItCannotFollow)
     expect_present_state();
     EXPECT_EQ(find("v0")->addresses.size(), 256U + 20U * 5U);
     EXPECT_EQ(find("v1")->addresses.size(), 1024U);
+}
+
+TEST_F(MonitorTest, SaysWhereADefaultRouteHasChanged)
+{
+    run("ip link set v0 addrgenmode none; ip link set v1 addrgenmode none; ip link set v0 up; ip link set v1 up;"
+        "ip address add 10.0.0.2/24 dev v0; ip address add fd00::2/64 dev v0 nodad");
+    wait_until([this] { return find("v0")->ready() && find("v1")->ready(); });
+    start(Monitor::kReceiveBuffer, Monitor::Scope::kRoutesToo);
+    const auto told = [this] { return wait_until([this] { return !is_readable(); }); };
+    EXPECT_THAT(told(), IsEmpty());
+    for (const char *change :
+         {"ip route add default via 10.0.0.1", "ip route change default via 10.0.0.9", "ip route delete default",
+          "ip -6 route add default via fd00::1", "ip route add default via 10.0.0.1 dev v0 table 100 proto dhcp"}) {
+        run(change);
+        EXPECT_THAT(told(), ElementsAre("v0")) << change;
+    }
+    EXPECT_FALSE(monitor().take_lost_routes());
+    // Ours are no news, nor are others than default routes.
+    run("ip route add default dev v0 proto 212 metric 7; ip route add 192.0.2.0/24 via 10.0.0.1; ip rule add from "
+        "10.0.0.2 lookup 100; ip rule add from 10.0.0.3 lookup 100 proto 212");
+    EXPECT_THAT(told(), IsEmpty());
+    EXPECT_FALSE(monitor().take_lost_routes());
+    run("ip rule delete from 10.0.0.2 lookup 100; ip route delete 192.0.2.0/24 via 10.0.0.1");
+    told();
+    EXPECT_FALSE(monitor().take_lost_routes());
+    for (const char *loss : {"ip route delete default dev v0 proto 212 metric 7", "ip rule delete from 10.0.0.3"}) {
+        run(loss);
+        EXPECT_THAT(told(), IsEmpty());
+        EXPECT_TRUE(monitor().take_lost_routes()) << loss;
+        EXPECT_FALSE(monitor().take_lost_routes());
+    }
+}
+
+TEST_F(MonitorTest, AfterAnOverrunAnyRouteMayHaveChanged)
+{
+    start(4096, Monitor::Scope::kRoutesToo);
+    EXPECT_FALSE(monitor().take_lost_routes());
+    run("ip link set v0 up; (for i in $(seq 20); do seq -f 'route add 10.8.0.%g/32 dev v0' 0 255;"
+        " seq -f 'route del 10.8.0.%g/32 dev v0' 0 255; done) | ip -batch -");
+    EXPECT_GT(drops(), 0U);
+    EXPECT_THAT(wait_until([this] { return !is_readable(); }), ElementsAre("lo", "v0", "v1"));
+    EXPECT_TRUE(monitor().take_lost_routes());
 }
 
 TEST_F(MonitorTest, HearsTheKernelOnly)

@@ -69,7 +69,7 @@ TEST_F(Changes, ReloadStartsANewConnectionAndAppliesAChangedOneInPlace)
     EXPECT_EQ(plane.connections.at("A").paths[0].weight, 7);
     EXPECT_EQ(plane.connections.at("A").reorder_window, 200);
     EXPECT_THAT(plane.open, ElementsAre("A/0", "A/1", "B/0", "B/1", "C/0", "C/1")); // none was closed: same fixture
-    EXPECT_THAT(network.routes, Contains("10.0.0.5 dev tun7 src 10.0.0.2"));
+    EXPECT_THAT(network.routes, Contains("10.0.0.5/32 dev tun7 src 10.0.0.2"));
     EXPECT_THAT(diary.lines, Contains("added C"));
     EXPECT_THAT(diary.lines, Contains("changed A"));
     EXPECT_THAT(diary.lines, Not(Contains("changed B")));
@@ -154,8 +154,8 @@ TEST_F(Changes, AnotherPeerAddressMovesTheRoute)
 {
     replace(directory.files["a.conf"], "ip_remote = 10.0.0.3", "ip_remote = 10.0.0.9");
     ASSERT_EQ(reload_error(), "");
-    EXPECT_THAT(network.routes, Contains("10.0.0.9 dev tun7 src 10.0.0.2"));
-    EXPECT_THAT(network.routes, Not(Contains("10.0.0.3 dev tun7 src 10.0.0.2")));
+    EXPECT_THAT(network.routes, Contains("10.0.0.9/32 dev tun7 src 10.0.0.2"));
+    EXPECT_THAT(network.routes, Not(Contains("10.0.0.3/32 dev tun7 src 10.0.0.2")));
 }
 
 TEST_F(Changes, AFileThatIsGoneLeavesItsConnectionRunning)
@@ -205,7 +205,7 @@ TEST_F(Changes, DeleteEndsTheConnectionAndDisablesItsFile)
     EXPECT_THAT(directory.disabled, ElementsAre("a.conf"));
     EXPECT_FALSE(plane.connections.contains("A"));
     EXPECT_THAT(plane.open, ElementsAre("B/0", "B/1"));
-    EXPECT_THAT(network.routes, ElementsAre("10.0.0.4 dev tun7 src 10.0.0.2"));
+    EXPECT_THAT(network.routes, ElementsAre("10.0.0.4/32 dev tun7 src 10.0.0.2"));
     EXPECT_THAT(diary.lines, ElementsAre("removed A", "settings"));
     EXPECT_EQ(manager->remove("a.conf").error().code, base::ErrorCode::kNotFound);
     EXPECT_EQ(reload_error(), "");
@@ -292,8 +292,8 @@ TEST_F(Changes, WhatACreateHasCompletedTakesEffectAndIsTold)
     ASSERT_TRUE(manager->complete(filed, config, notices));
     EXPECT_THAT(diary.lines, ::testing::IsSupersetOf({"removed A", "added Z", "settings"}));
     EXPECT_THAT(plane.open, ElementsAre("B/0", "B/1", "Z/0", "Z/1"));
-    EXPECT_THAT(network.routes,
-                ::testing::UnorderedElementsAre("10.0.0.3 dev tun7 src 10.0.0.2", "10.0.0.4 dev tun7 src 10.0.0.2"));
+    EXPECT_THAT(network.routes, ::testing::UnorderedElementsAre("10.0.0.3/32 dev tun7 src 10.0.0.2",
+                                                                "10.0.0.4/32 dev tun7 src 10.0.0.2"));
 }
 
 TEST_F(Changes, AWeightIsSetAndSaved)

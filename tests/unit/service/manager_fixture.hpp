@@ -133,18 +133,21 @@ public:
         addressed_again.push_back(tunnel.name);
         return {};
     }
-    base::Result<void> add_peer_route(const std::string &tunnel, const base::Address &local,
-                                      const base::Address &remote) override
+    std::vector<std::string> set_routes(const Routes &wanted) override
     {
-        routes.push_back(fmt::format("{} dev {} src {}", remote.to_string(), tunnel, local.to_string()));
-        return {};
+        routes.clear();
+        path_routes.clear();
+        for (const TunnelRoute &route : wanted.tunnels)
+            routes.push_back(fmt::format("{} dev {} src {}", route.destination.to_string(), route.tunnel,
+                                         route.source ? route.source->to_string() : "none"));
+        for (const PathRoute &route : wanted.paths)
+            path_routes.push_back(fmt::format("{} from {} via {} dev {}", route.remote.to_string(),
+                                              route.local.to_string(),
+                                              route.gateway ? route.gateway->to_string() : "none", route.interface));
+        return route_problems;
     }
-    base::Result<void> remove_peer_route(const std::string &tunnel, const base::Address &local,
-                                         const base::Address &remote) override
-    {
-        std::erase(routes, fmt::format("{} dev {} src {}", remote.to_string(), tunnel, local.to_string()));
-        return {};
-    }
+    void doubt_routes() override {}
+    bool forwards(const std::string &, base::IpVersion) override { return is_forwarding; }
     base::Result<void> add_address(const std::string &, const base::Prefix &) override { return {}; }
     base::Result<void> remove_address(const std::string &, const base::Prefix &) override { return {}; }
     base::Result<void> set_interface(const std::string &, bool) override { return {}; }
@@ -171,13 +174,26 @@ public:
             return std::nullopt;
         return base::Address::parse(interfaces[name]).value();
     }
+    bool is_connected(const std::string &name, const base::Address &address) override
+    {
+        return interfaces.contains(name) && !interfaces[name].empty() &&
+               base::Prefix{base::Address::parse(interfaces[name]).value(), 24}.contains(address);
+    }
+    std::optional<base::Address> gateway(const std::string &name, const base::Address &) override
+    {
+        return gateways.contains(name) ? std::optional(base::Address::parse(gateways[name]).value()) : std::nullopt;
+    }
 
     std::map<std::string, std::string> interfaces; // name to its address
     std::set<std::string> without_carrier;
     int look_ups = 0; // of first addresses
     std::vector<std::string> tunnels;
-    std::vector<std::string> routes;
-    std::vector<std::string> addressed_again; // tunnels that were given theirs again
+    std::vector<std::string> routes;      // into tunnels
+    std::vector<std::string> path_routes; // of paths
+    std::vector<std::string> route_problems;
+    bool is_forwarding = true;
+    std::map<std::string, std::string> gateways; // that interfaces have
+    std::vector<std::string> addressed_again;    // tunnels that were given theirs again
 };
 
 class MemoryPlane : public DataPlane {
