@@ -26,7 +26,8 @@ peer. The peer must accept that (accept_remote) and have a conf.template.
     {
         Bus bus;
         Service service(bus);
-        service.change(settings, kConfigure, [&] { service.manager().Create(file_); });
+        service.change(
+            settings, kConfigure, [&] { service.manager().Create(file_); }, Work::kPeer);
         return kSuccess;
     }
 

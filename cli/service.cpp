@@ -280,18 +280,23 @@ PathProxy Service::path(const std::string &object)
     return PathProxy(bus_.connection(), owner_, object);
 }
 
-void Service::change(const Settings &settings, const char *action, const std::function<void()> &call)
+std::chrono::microseconds patience(bool asks_person, std::chrono::microseconds command_timeout, Work work)
+{
+    return (asks_person ? std::chrono::microseconds(kPersonTimeout) : command_timeout) +
+           (work == Work::kPeer ? command_timeout : std::chrono::microseconds(0)) + kGrace;
+}
+
+void Service::change(const Settings &settings, const char *action, const std::function<void()> &call, Work work)
 {
     const bool asks = settings.ask_password && geteuid() != 0 && isatty(STDIN_FILENO) != 0;
     try {
+        const std::chrono::microseconds command_timeout(manager().CommandTimeout());
         std::optional<PolkitAgent> agent;
         if (asks) {
             agent.emplace();
             allow_questions(bus_.connection(), owner_);
-            bus_.connection().setMethodCallTimeout(kPersonTimeout);
-        } else {
-            bus_.connection().setMethodCallTimeout(std::chrono::microseconds(manager().CommandTimeout()) + kGrace);
         }
+        bus_.connection().setMethodCallTimeout(patience(asks, command_timeout, work));
         call();
     } catch (const sdbus::Error &error) {
         throw explain(error, action);

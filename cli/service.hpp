@@ -82,6 +82,16 @@ private:
 using ManagerProxy = Proxy<org::mptd1::Manager_proxy>;
 using PathProxy = Proxy<org::mptd1::Path_proxy>;
 
+// Who has to work on a call once it is allowed.
+enum class Work {
+    kHere, // the daemon, at once
+    kPeer, // the peer too, who has the time for a command once more
+};
+
+// How long to wait for the answer to a call that polkit decides on. `command_timeout` is the Manager's CommandTimeout;
+// where a person may be asked, that is what takes time before the call is allowed.
+std::chrono::microseconds patience(bool asks_person, std::chrono::microseconds command_timeout, Work work);
+
 // The daemon that runs now.
 class Service {
 public:
@@ -99,7 +109,8 @@ public:
 
     // Makes a call that polkit decides on: a person may be asked, if `settings` say so and there is a terminal. Errors
     // of the bus become a CommandError that names the action.
-    void change(const Settings &settings, const char *action, const std::function<void()> &call);
+    void change(const Settings &settings, const char *action, const std::function<void()> &call,
+                Work work = Work::kHere);
 
 private:
     Bus &bus_;
