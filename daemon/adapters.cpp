@@ -15,6 +15,9 @@ namespace {
 // Far more than any configuration file has, and little enough to read a wrong one in no time.
 constexpr std::size_t kMaxFileSize = 4 << 20;
 
+// Far more than a key takes.
+constexpr std::size_t kMaxKeyFileSize = 4 << 10;
+
 // Packets that wait for the daemon in the tunnel interface; the kernel's own default for a tun.
 constexpr std::uint32_t kQueueLength = 500;
 
@@ -22,7 +25,7 @@ constexpr std::string_view kSuffix = ".conf";
 
 } // namespace
 
-base::Result<std::string> ConfigFiles::read_interface()
+base::Result<base::SecretText> ConfigFiles::read_interface()
 {
     return sys::read_file(fmt::format("{}/interface.conf", directory_), kMaxFileSize);
 }
@@ -45,12 +48,12 @@ base::Result<std::vector<std::string>> ConfigFiles::list_connections()
     return names;
 }
 
-base::Result<std::string> ConfigFiles::read_connection(const std::string &file)
+base::Result<base::SecretText> ConfigFiles::read_connection(const std::string &file)
 {
     return sys::read_file(connection_path(file), kMaxFileSize);
 }
 
-base::Result<std::string> ConfigFiles::read_template()
+base::Result<base::SecretText> ConfigFiles::read_template()
 {
     return sys::read_file(connection_path("conf.template"), kMaxFileSize);
 }
@@ -60,7 +63,19 @@ bool ConfigFiles::is_readable_by_all(const std::string &file)
     return sys::is_readable_by_all(connection_path(file));
 }
 
-base::Result<void> ConfigFiles::write_connection(const std::string &file, const std::string &text)
+base::Result<service::KeyFile> ConfigFiles::read_key(const std::string &auth_key_file)
+{
+    const bool is_credential = config::is_credential(auth_key_file);
+    if (is_credential && credentials_.empty())
+        return base::fail(base::ErrorCode::kNotFound, "the service manager has passed no credentials");
+    const std::string path = is_credential ? fmt::format("{}/{}", credentials_, auth_key_file) : auth_key_file;
+    auto text = sys::read_file(path, kMaxKeyFileSize);
+    if (!text)
+        return base::Failure(text.error());
+    return service::KeyFile{std::move(*text), sys::is_readable_by_all(path)};
+}
+
+base::Result<void> ConfigFiles::write_connection(const std::string &file, std::string_view text)
 {
     return sys::replace_file(connection_path(file), text);
 }

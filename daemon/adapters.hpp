@@ -9,6 +9,7 @@
 #include "daemon/service/needs.hpp"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 // What the use cases need, done by the layers that do it.
@@ -16,22 +17,27 @@ namespace mpt {
 
 class ConfigFiles final : public service::ConfigDirectory {
 public:
-    // A directory such as /etc/mpt.
-    explicit ConfigFiles(std::string directory) : directory_(std::move(directory)) {}
+    // A directory such as /etc/mpt, and the one with the credentials (empty: there are none).
+    ConfigFiles(std::string directory, std::string credentials)
+        : directory_(std::move(directory)), credentials_(std::move(credentials))
+    {
+    }
 
-    base::Result<std::string> read_interface() override;
+    base::Result<base::SecretText> read_interface() override;
     base::Result<std::vector<std::string>> list_connections() override;
     base::Result<std::vector<std::string>> list_all() override;
-    base::Result<std::string> read_connection(const std::string &file) override;
-    base::Result<std::string> read_template() override;
+    base::Result<base::SecretText> read_connection(const std::string &file) override;
+    base::Result<base::SecretText> read_template() override;
     bool is_readable_by_all(const std::string &file) override;
-    base::Result<void> write_connection(const std::string &file, const std::string &text) override;
+    base::Result<service::KeyFile> read_key(const std::string &auth_key_file) override;
+    base::Result<void> write_connection(const std::string &file, std::string_view text) override;
     base::Result<void> disable_connection(const std::string &file) override;
 
 private:
     std::string connection_path(const std::string &file) const;
 
     std::string directory_;
+    std::string credentials_;
 };
 
 class KernelNetwork final : public service::Network {

@@ -322,7 +322,8 @@ base::Result<void> run(const std::string &directory)
         sigaddset(&signals, signal);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-    ConfigFiles files(directory);
+    const char *credentials = std::getenv("CREDENTIALS_DIRECTORY"); // see systemd.exec(5)
+    ConfigFiles files(directory, credentials != nullptr ? credentials : "");
     service::Notices notices;
     auto interface = service::load_interface(files, notices);
     log_notices(notices);

@@ -16,6 +16,8 @@ constexpr std::array<std::string_view, 2> kConnectionKinds{"path", "net"};
 
 constexpr int kKeyWidth = 16; // as the deployed release writes its files
 
+constexpr std::string_view kHexDigits = "0123456789abcdefABCDEF";
+
 // In place of public_ipaddr: the same as private_ipaddr.
 constexpr std::string_view kPrivateAddress = "private_ipaddr";
 
@@ -42,7 +44,23 @@ std::string expected_key_text()
 
 bool is_usable_key(std::string_view key)
 {
-    return key.size() == kKeyDigits && key.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+    return key.size() == kKeyDigits && key.find_first_not_of(kHexDigits) == key.npos;
+}
+
+// Of a credential, what systemd.exec(5) takes for a name. What looks like a key that stands in the wrong place is none:
+// names are shown.
+bool is_key_file(std::string_view text)
+{
+    if (!is_credential(text))
+        return text.size() > 1 && !text.ends_with('/');
+    const bool looks_like_key = text.size() >= kKeyDigits / 2 && text.find_first_not_of(kHexDigits) == text.npos;
+    return !looks_like_key && text != "." && text != ".." && text.find_first_of(" /:") == text.npos &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
+std::string expected_key_file()
+{
+    return "the absolute path of a file, or the name of a credential, which has no '/'; a key itself is auth_key";
 }
 
 constexpr Field<PathConfig> public_address()
@@ -118,7 +136,9 @@ template <auto M> constexpr Field<NetworkConfig> network_prefix(std::string_view
         into.*M = prefix->network();
         return {};
     };
-    field.write = [](const NetworkConfig &from) -> std::optional<std::string> { return (from.*M).to_string(); };
+    field.write = [](const NetworkConfig &from) -> std::optional<base::SecretText> {
+        return base::SecretText((from.*M).to_string());
+    };
     return field;
 }
 
@@ -127,6 +147,14 @@ constexpr Field<ConnectionConfig> auth_key()
     Field<ConnectionConfig> field =
         field::text<&ConnectionConfig::auth_key, is_key_text, expected_key_text>("auth_key", Need::kOptional);
     field.is_secret = true;
+    return field;
+}
+
+constexpr Field<ConnectionConfig> auth_key_file()
+{
+    Field<ConnectionConfig> field =
+        field::text<&ConnectionConfig::auth_key_file, is_key_file, expected_key_file>("auth_key_file", Need::kOptional);
+    field.is_secret = true; // in case it is a key
     return field;
 }
 
@@ -147,6 +175,7 @@ constexpr std::array kConnectionFields{
     field::number<&ConnectionConfig::max_buffdelay_msec, 0, kMaxBufferDelay>("max_buffdelay_msec", Need::kOptional),
     field::number<&ConnectionConfig::auth_type, 0, static_cast<unsigned>(kLastAuthType)>("auth_type"),
     auth_key(),
+    auth_key_file(),
 };
 
 constexpr std::array kPathFields{
@@ -351,14 +380,20 @@ private:
         return true;
     }
 
-    // Creating a connection uses the key whatever auth_type is (guide 4.7), if there is one.
+    // Creating a connection uses the key whatever auth_type is (guide 4.7), if there is one. One in a file of its own
+    // is not looked at here.
     void check_key(const IniSection &section, bool is_for_create)
     {
         const bool is_needed = needs_key(config_.auth_type);
+        const bool is_given = !config_.auth_key.empty() && config_.auth_key != "0";
         const unsigned key_line = config_.lines.line("connection", "auth_key");
-        if (section.has("auth_key") && key_line == 0)
+        const unsigned file_line = config_.lines.line("connection", "auth_key_file");
+        if ((section.has("auth_key") && key_line == 0) || (section.has("auth_key_file") && file_line == 0))
             return; // not understood, which is an error already
-        if (!(is_needed || (is_for_create && config_.has_key())) || is_usable_key(config_.auth_key))
+        if (file_line != 0 && is_given)
+            problems_.error(file_line, "auth_key_file", config_.auth_key_file,
+                            fmt::format("auth_key in line {} has a key already: leave out one of them", key_line));
+        if (file_line != 0 || !(is_needed || (is_for_create && is_given)) || is_usable_key(config_.auth_key))
             return;
         problems_.error(key_line != 0 ? key_line : section.line, "auth_key", {},
                         is_needed ? fmt::format("must be {} hexadecimal digits, as auth_type = {} needs", kKeyDigits,
@@ -390,30 +425,30 @@ constexpr Layout kFileLayout{";;;#################### Multipath Connection Infor
 constexpr Layout kCompactLayout{";;;;;;;;\n", "", "", "", 0};
 
 template <typename WritePath>
-std::string write_sections(const ConnectionConfig &config, const Layout &layout, WritePath write_path)
+base::SecretText write_sections(const ConnectionConfig &config, const Layout &layout, WritePath write_path)
 {
-    std::string text = fmt::format("{}{}[connection]\n{}{}", layout.title, layout.gap,
-                                   write_fields(config, layout.width), layout.paths);
+    base::SecretText text =
+        written("{}{}[connection]\n{}{}", layout.title, layout.gap, write_fields(config, layout.width), layout.paths);
     for (std::size_t n = 0; n < config.paths.size(); ++n)
-        text += fmt::format("{}[path_{}]\n{}", layout.gap, n, write_path(config.paths[n]));
+        text += written("{}[path_{}]\n{}", layout.gap, n, write_path(config.paths[n]));
     text += layout.networks;
     for (std::size_t n = 0; n < config.networks.size(); ++n)
-        text += fmt::format("{}[net_{}]\n{}", layout.gap, n, write_fields(config.networks[n], layout.width));
+        text += written("{}[net_{}]\n{}", layout.gap, n, write_fields(config.networks[n], layout.width));
     return text;
 }
 
 // See serialise_for_peer().
-std::string path_for_peer(const PathConfig &path, int width)
+base::SecretText path_for_peer(const PathConfig &path, int width)
 {
     PathConfig rounded = path;
     rounded.keepalive = std::chrono::ceil<std::chrono::seconds>(path.keepalive);
     rounded.dead = std::chrono::ceil<std::chrono::seconds>(path.dead);
-    std::string text = write_fields(rounded, width);
+    base::SecretText text = write_fields(rounded, width);
     for (const Field<PathConfig> &field : kPathFields) {
         if (field.overrides.empty())
             continue;
-        if (const std::optional<std::string> exact = field.write(path))
-            text += fmt::format("{:<{}} = {}\n", field.key, width, *exact);
+        if (const std::optional<base::SecretText> exact = field.write(path))
+            text += written("{:<{}} = {}\n", field.key, width, *exact);
     }
     return text;
 }
@@ -439,6 +474,26 @@ std::string safe_name(std::string_view name)
     return safe;
 }
 
+bool is_credential(std::string_view auth_key_file)
+{
+    return !auth_key_file.starts_with('/');
+}
+
+std::optional<std::string_view> parse_key_file(std::string_view text)
+{
+    if (text.ends_with('\n'))
+        text.remove_suffix(1);
+    return is_usable_key(text) ? std::optional(text) : std::nullopt;
+}
+
+void ConnectionConfig::set_key(std::string_view key)
+{
+    // No assignment: it would leave the rest of a longer key where it was.
+    base::SecretText(key).swap(auth_key);
+    base::SecretText().swap(read_key.text);
+    auth_key_file.clear();
+}
+
 bool ConnectionConfig::is_complete() const
 {
     return ip_remote && remote_port && remote_cmd_port &&
@@ -456,7 +511,7 @@ Parsed<ConnectionConfig> parse_template(std::string_view file, std::string_view 
     return Reader(file, text, Grammar::kTemplate).read();
 }
 
-std::string serialise(const ConnectionConfig &config)
+base::SecretText serialise(const ConnectionConfig &config)
 {
     return write_sections(config, kFileLayout, [](const PathConfig &path) { return write_fields(path, kKeyWidth); });
 }
@@ -464,16 +519,17 @@ std::string serialise(const ConnectionConfig &config)
 std::string serialise_for_peer(const ConnectionConfig &config, PeerText layout)
 {
     ConnectionConfig told = config;
-    told.auth_key.clear();
+    told.set_key({});
     if (layout == PeerText::kPadded)
-        return ";;;;" + write_sections(told, kFileLayout,
-                                       [](const PathConfig &path) { return path_for_peer(path, kFileLayout.width); });
+        return fmt::format(";;;;{}", write_sections(told, kFileLayout, [](const PathConfig &path) {
+                               return path_for_peer(path, kFileLayout.width);
+                           }));
     told.networks.clear();
-    return write_sections(told, kCompactLayout,
-                          [](const PathConfig &path) { return path_for_peer(path, kCompactLayout.width); });
+    return std::string(write_sections(
+        told, kCompactLayout, [](const PathConfig &path) { return path_for_peer(path, kCompactLayout.width); }));
 }
 
-base::Result<std::string> edit(std::string_view text, const ConnectionConfig &config)
+base::Result<base::SecretText> edit(std::string_view text, const ConnectionConfig &config)
 {
     return edit_text(
         config.file, text, config, [&](std::string_view now) { return parse_connection(config.file, now); },

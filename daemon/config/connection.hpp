@@ -3,6 +3,7 @@
 
 #include "daemon/base/address.hpp"
 #include "daemon/base/result.hpp"
+#include "daemon/base/secret.hpp"
 #include "daemon/base/time.hpp"
 #include "daemon/config/auth_type.hpp"
 #include "daemon/config/problem.hpp"
@@ -75,6 +76,14 @@ private:
     std::map<std::string, unsigned, std::less<>> lines_;
 };
 
+// The key that was read from where auth_key_file says. It is no part of what the connection file says: two that differ
+// in it alone are equal.
+struct ReadKey {
+    base::SecretText text;
+
+    friend bool operator==(const ReadKey &, const ReadKey &) { return true; }
+};
+
 // A connection file (guide 2.6.3) or conf.template (guide 4.7).
 struct ConnectionConfig {
     std::string file; // its name, which is the identity of a connection for reload
@@ -94,11 +103,17 @@ struct ConnectionConfig {
     std::uint16_t reorder_window = 0; // packets; 0: never wait for a missing one
     std::chrono::milliseconds max_buffdelay_msec{100};
     AuthType auth_type = AuthType::kNone;
-    std::string auth_key; // as written; empty or "0": none
+    base::SecretText auth_key; // as written; empty or "0": none
+    std::string auth_key_file; // where the key is that does not stand in auth_key; see is_credential()
+    ReadKey read_key;          // from there
     std::vector<PathConfig> paths;
     std::vector<NetworkConfig> networks;
 
-    bool has_key() const { return !auth_key.empty() && auth_key != "0"; }
+    bool has_key() const { return !auth_key_file.empty() || (!auth_key.empty() && auth_key != "0"); }
+    // The key in use, from wherever it comes. Only while has_key() is it one.
+    std::string_view key() const { return auth_key_file.empty() ? auth_key : read_key.text; }
+    // From now on `key`, which stands in auth_key; empty: none.
+    void set_key(std::string_view key);
 
     // False if something is missing that only the peer knows (ip_remote, remote_port, remote_cmd_port, the
     // remote_ipaddr of a path): the connection waits for `mpt create`, which needs one remote_ipaddr at least
@@ -107,6 +122,13 @@ struct ConnectionConfig {
 
     friend bool operator==(const ConnectionConfig &, const ConnectionConfig &) = default;
 };
+
+// Whether an auth_key_file is the name of a credential, which the service manager passes; else it is the absolute path
+// of a file.
+bool is_credential(std::string_view auth_key_file);
+
+// The key in the text of a key file: 64 hexadecimal digits and nothing else but one line end; nothing if it is none.
+std::optional<std::string_view> parse_key_file(std::string_view text);
 
 // `name` with '_' in place of every octet that a connection's name must not have.
 std::string safe_name(std::string_view name);
@@ -119,7 +141,7 @@ Parsed<ConnectionConfig> parse_connection(std::string_view file, std::string_vie
 Parsed<ConnectionConfig> parse_template(std::string_view file, std::string_view text);
 
 // A clean file that reads as `config`, with keys, order and layout of the deployed release.
-std::string serialise(const ConnectionConfig &config);
+base::SecretText serialise(const ConnectionConfig &config);
 
 // How the text of a create message is laid out.
 enum class PeerText {
@@ -127,12 +149,12 @@ enum class PeerText {
     kCompact, // as short as its reader can bear, and without networks
 };
 
-// `config` for a peer, in a create message (read by parse_peer()): without auth_key, and beginning with a comment line
+// `config` for a peer, in a create message (read by parse_peer()): without key, and beginning with a comment line
 // of eight characters at least, of which the deployed release skips the first four. Times that are not whole seconds
 // are written twice: rounded up to seconds for the deployed release, which knows no other, and as they are.
 std::string serialise_for_peer(const ConnectionConfig &config, PeerText layout);
 
 // `text`, changed to read as `config`: see edit() in interface.hpp. Not for conf.template.
-base::Result<std::string> edit(std::string_view text, const ConnectionConfig &config);
+base::Result<base::SecretText> edit(std::string_view text, const ConnectionConfig &config);
 
 } // namespace mpt::config

@@ -9,7 +9,7 @@ LineEditor::LineEditor(std::string_view text) : line_end_("\n")
 {
     while (!text.empty()) {
         const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
-        lines_.push_back({std::string(text.substr(0, end)), {}, false});
+        lines_.push_back({base::SecretText(text.substr(0, end)), {}, false});
         text.remove_prefix(end);
     }
     if (!lines_.empty() && lines_.front().text.ends_with("\r\n"))
@@ -18,7 +18,7 @@ LineEditor::LineEditor(std::string_view text) : line_end_("\n")
 
 void LineEditor::set(const IniEntry &entry, std::string_view key, std::string_view value)
 {
-    std::string &line = lines_[entry.line - 1].text;
+    base::SecretText &line = lines_[entry.line - 1].text;
     line.replace(entry.value_column, entry.value.size(), value);
     line.replace(entry.key_column, entry.key.size(), key);
 }
@@ -38,9 +38,9 @@ void LineEditor::append(std::string_view lines)
     lines_.back().after += with_line_ends(lines);
 }
 
-std::string LineEditor::text() const
+base::SecretText LineEditor::text() const
 {
-    std::string all;
+    base::SecretText all;
     for (const Line &line : lines_) {
         if (!line.is_removed)
             all += line.text;
@@ -51,9 +51,9 @@ std::string LineEditor::text() const
     return all;
 }
 
-std::string LineEditor::with_line_ends(std::string_view lines) const
+base::SecretText LineEditor::with_line_ends(std::string_view lines) const
 {
-    std::string all;
+    base::SecretText all;
     for (const char c : lines) {
         if (c == '\n')
             all += line_end_;

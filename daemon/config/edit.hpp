@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/base/result.hpp"
+#include "daemon/base/secret.hpp"
 #include "daemon/config/fields.hpp"
 
 #include <string>
@@ -22,16 +23,16 @@ public:
     void insert_after(unsigned line, std::string_view lines);
     void append(std::string_view lines);
 
-    std::string text() const;
+    base::SecretText text() const;
 
 private:
     struct Line {
-        std::string text; // with its line end
-        std::string after;
+        base::SecretText text; // with its line end
+        base::SecretText after;
         bool is_removed = false;
     };
 
-    std::string with_line_ends(std::string_view lines) const;
+    base::SecretText with_line_ends(std::string_view lines) const;
 
     std::vector<Line> lines_;
     std::string line_end_;
@@ -68,7 +69,7 @@ template <typename S> void edit_section(LineEditor &editor, const IniSection &se
                 continue;
         }
         if (found.empty() && unit != nullptr && (unit->is_implied == nullptr || !unit->is_implied(wanted)))
-            editor.insert_after(last_line, fmt::format("{} = {}\n", unit->key, *unit->write(wanted)));
+            editor.insert_after(last_line, written("{} = {}\n", unit->key, *unit->write(wanted)));
         for (const Spelling &spelling : found) {
             const IniEntry &entry = *spelling.entry;
             if (unit != nullptr && &spelling == &found.back())
@@ -88,7 +89,7 @@ void edit_numbered(LineEditor &editor, const Sections &sections, std::string_vie
         if (const IniSection *section = sections.find(kind, n))
             edit_section(editor, *section, wanted[n]);
         else
-            editor.append(fmt::format("\n[{}_{}]\n{}", kind, n, write_fields(wanted[n], width)));
+            editor.append(written("\n[{}_{}]\n{}", kind, n, write_fields(wanted[n], width)));
     }
     for (const auto &[n, section] : sections.numbered(kind)) {
         if (n < wanted.size())
@@ -104,15 +105,15 @@ base::Failure edit_failure(std::string_view file, std::string_view what, const s
 
 // Makes `text` read as `wanted`: `parse(text)` reads it, `change(editor)` makes the changes.
 template <typename Config, typename Parse, typename Change>
-base::Result<std::string> edit_text(std::string_view file, std::string_view text, const Config &wanted, Parse parse,
-                                    Change change)
+base::Result<base::SecretText> edit_text(std::string_view file, std::string_view text, const Config &wanted,
+                                         Parse parse, Change change)
 {
     const Parsed<Config> before = parse(text);
     if (!before.value)
         return edit_failure(file, "it has an error, correct that first", before.problems);
     LineEditor editor(text);
     change(editor);
-    std::string changed = editor.text();
+    base::SecretText changed = editor.text();
     const Parsed<Config> after = parse(changed);
     if (!after.value || *after.value != wanted)
         return edit_failure(file, "a value cannot be written to a file", after.problems);

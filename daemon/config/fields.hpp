@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/base/address.hpp"
+#include "daemon/base/secret.hpp"
 #include "daemon/base/time.hpp"
 #include "daemon/config/ini.hpp"
 #include "daemon/config/problem.hpp"
@@ -11,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <fmt/format.h>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <span>
@@ -30,6 +32,15 @@ enum class Need {
     kSparse, // optional, and a clean file leaves it out where it says no more than its absence
 };
 
+// What fmt::format() makes, but as it may be a key.
+template <typename... Values>
+base::SecretText written(fmt::format_string<const Values &...> format, const Values &...values)
+{
+    base::SecretText text;
+    fmt::format_to(std::back_inserter(text), format, values...);
+    return text;
+}
+
 // One key of the section that the struct S holds.
 template <typename S> struct Field {
     std::string_view key; // as a clean file spells it
@@ -37,7 +48,7 @@ template <typename S> struct Field {
     // Takes `text` into the struct; returns what it must be if it cannot. Fields are read in the order of their table.
     std::string (*read)(std::string_view text, S &into) = nullptr;
     // The text to write; nothing if there is none to write.
-    std::optional<std::string> (*write)(const S &from) = nullptr;
+    std::optional<base::SecretText> (*write)(const S &from) = nullptr;
     // Whether a file without the key means the same.
     bool (*is_implied)(const S &from) = nullptr;
     std::string_view other = {};     // another spelling of the key
@@ -167,14 +178,14 @@ void read_numbered(const Sections &sections, std::string_view kind, const IniEnt
 }
 
 // "key = value" lines of the fields that a clean file has; keys are padded to `width`.
-template <typename S> std::string write_fields(const S &from, int width)
+template <typename S> base::SecretText write_fields(const S &from, int width)
 {
-    std::string text;
+    base::SecretText text;
     for (const Field<S> &field : fields_of<S>()) {
         if (field.need == Need::kSparse && field.is_implied(from))
             continue;
-        if (const std::optional<std::string> value = field.write(from))
-            text += fmt::format("{:<{}} = {}\n", field.key, width, *value);
+        if (const std::optional<base::SecretText> value = field.write(from))
+            text += written("{:<{}} = {}\n", field.key, width, *value);
     }
     return text;
 }
@@ -236,14 +247,14 @@ constexpr Field<StructOf<M>> number(std::string_view key, Need need = Need::kAlw
             into.*M = static_cast<V>(*value);
         return {};
     };
-    field.write = [](const S &from) -> std::optional<std::string> {
+    field.write = [](const S &from) -> std::optional<base::SecretText> {
         const V &value = from.*M;
         if constexpr (kIsDuration<V>)
-            return fmt::format("{}", value.count());
+            return written("{}", value.count());
         else if constexpr (kIsOptional<V>)
-            return value ? std::optional(fmt::format("{}", *value)) : std::nullopt;
+            return value ? std::optional(written("{}", *value)) : std::nullopt;
         else
-            return fmt::format("{}", static_cast<std::uint32_t>(value));
+            return written("{}", static_cast<std::uint32_t>(value));
     };
     if (need == Need::kOptional || need == Need::kSparse)
         field.is_implied = is_default<M>;
@@ -263,7 +274,7 @@ template <auto M, unsigned Min, unsigned Max> constexpr Field<StructOf<M>> count
         (into.*M).resize(*value);
         return {};
     };
-    field.write = [](const S &from) -> std::optional<std::string> { return fmt::format("{}", (from.*M).size()); };
+    field.write = [](const S &from) -> std::optional<base::SecretText> { return written("{}", (from.*M).size()); };
     return field;
 }
 
@@ -296,8 +307,8 @@ constexpr Field<StructOf<M>> text(std::string_view key, Need need = Need::kAlway
         into.*M = value;
         return {};
     };
-    field.write = [](const S &from) -> std::optional<std::string> {
-        return (from.*M).empty() ? std::nullopt : std::optional(from.*M);
+    field.write = [](const S &from) -> std::optional<base::SecretText> {
+        return (from.*M).empty() ? std::nullopt : std::optional(base::SecretText(from.*M));
     };
     if (need == Need::kOptional)
         field.is_implied = is_default<M>;
@@ -318,11 +329,11 @@ template <auto M, AddressUse Use> constexpr Field<StructOf<M>> address(std::stri
         into.*M = *address;
         return {};
     };
-    field.write = [](const S &from) -> std::optional<std::string> {
+    field.write = [](const S &from) -> std::optional<base::SecretText> {
         if constexpr (kIsOptional<ValueOf<M>>)
-            return from.*M ? std::optional((from.*M)->to_string()) : std::nullopt;
+            return from.*M ? std::optional(base::SecretText((from.*M)->to_string())) : std::nullopt;
         else
-            return (from.*M).to_string();
+            return base::SecretText((from.*M).to_string());
     };
     return field;
 }
@@ -341,9 +352,9 @@ template <auto M, unsigned Min, unsigned Max> constexpr Field<StructOf<M>> secon
         into.*M = std::chrono::seconds(*value);
         return {};
     };
-    field.write = [](const S &from) -> std::optional<std::string> {
+    field.write = [](const S &from) -> std::optional<base::SecretText> {
         const auto whole = std::chrono::duration_cast<std::chrono::seconds>(from.*M);
-        return whole == from.*M ? std::optional(fmt::format("{}", whole.count())) : std::nullopt;
+        return whole == from.*M ? std::optional(written("{}", whole.count())) : std::nullopt;
     };
     field.is_implied = is_default<M>;
     return field;
@@ -364,10 +375,10 @@ constexpr Field<StructOf<M>> milliseconds(std::string_view key, std::string_view
         into.*M = std::chrono::milliseconds(*value);
         return {};
     };
-    field.write = [](const S &from) -> std::optional<std::string> {
+    field.write = [](const S &from) -> std::optional<base::SecretText> {
         if (from.*M % std::chrono::seconds(1) == base::Duration::zero())
             return std::nullopt;
-        return fmt::format("{}", std::chrono::duration_cast<std::chrono::milliseconds>(from.*M).count());
+        return written("{}", std::chrono::duration_cast<std::chrono::milliseconds>(from.*M).count());
     };
     field.is_implied = is_default<M>;
     field.overrides = seconds_key;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "daemon/base/secret.hpp"
 #include "daemon/config/problem.hpp"
 
 #include <cstddef>
@@ -13,7 +14,7 @@ namespace mpt::config {
 // "key = value" and where it stands.
 struct IniEntry {
     std::string key;
-    std::string value;            // without the blanks around it and without a comment behind it
+    base::SecretText value;       // without the blanks around it and without a comment behind it
     unsigned line = 0;            // from 1
     std::size_t key_column = 0;   // octets before the key in its line
     std::size_t value_column = 0; // octets before the value in its line

@@ -33,7 +33,7 @@ template <auto M, base::IpVersion Version> constexpr Field<TunnelConfig> tunnel_
         return {};
     };
     field.write = [](const TunnelConfig &from) {
-        return from.*M ? std::optional((from.*M)->to_string()) : std::nullopt;
+        return from.*M ? std::optional(base::SecretText((from.*M)->to_string())) : std::nullopt;
     };
     field.is_implied = field::is_default<M>;
     return field;
@@ -155,7 +155,7 @@ Parsed<InterfaceConfig> parse_interface(std::string_view file, std::string_view 
 
 std::string serialise(const InterfaceConfig &config)
 {
-    std::string text = "[general]\n" + write_fields(config, 0);
+    std::string text = fmt::format("[general]\n{}", write_fields(config, 0));
     for (std::size_t n = 0; n < config.tunnels.size(); ++n)
         text += fmt::format("\n[tun_{}]\n{}", n, write_fields(config.tunnels[n], 0));
     return text;
@@ -163,7 +163,7 @@ std::string serialise(const InterfaceConfig &config)
 
 base::Result<std::string> edit(std::string_view file, std::string_view text, const InterfaceConfig &config)
 {
-    return edit_text(
+    const auto changed = edit_text(
         file, text, config, [file](std::string_view now) { return parse_interface(file, now); },
         [&](LineEditor &editor) {
             Problems unused(file);
@@ -171,6 +171,7 @@ base::Result<std::string> edit(std::string_view file, std::string_view text, con
             edit_section(editor, *sections.find("general"), config);
             edit_numbered(editor, sections, "tun", config.tunnels, 0);
         });
+    return changed.map([](const base::SecretText &all) { return std::string(all); });
 }
 
 } // namespace mpt::config

@@ -202,7 +202,7 @@ Objection merge(ConnectionConfig &own, const PeerConnection &peer, const CreateC
         path.dead = other.dead;
     }
     if (own.auth_type == AuthType::kSha256)
-        own.auth_key = config::kDefaultKey;
+        own.set_key(config::kDefaultKey);
     return std::nullopt;
 }
 
@@ -227,7 +227,7 @@ constexpr std::string_view kNeedsDefaultKey =
 base::Result<proto::ControlKey> create_key(const ConnectionConfig &config, bool allow_default_key)
 {
     if (config.has_key())
-        return proto::ControlKey::parse(config.auth_key).map_error([&](base::Error error) {
+        return proto::ControlKey::parse(config.key()).map_error([&](base::Error error) {
             return base::Error{base::ErrorCode::kInvalidConfig, fmt::format("{}: {}", config.file, error.text)};
         });
     if (!allow_default_key)
@@ -307,7 +307,7 @@ tl::expected<Created, Refusal> accept_create(std::string_view text, const base::
     own.ip_local = tunnel->address;
     own.auth_type = peer.auth_type;
     if (own.auth_type != AuthType::kHmacSha256)
-        own.auth_key.clear(); // of conf.template, for creates alone
+        own.set_key({}); // of conf.template, for creates alone
     const std::optional<std::uint16_t> port = free_port(conf_template.local_port, context);
     if (!port)
         return refuse(ControlResult::kFailed,

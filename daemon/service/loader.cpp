@@ -33,6 +33,18 @@ void tell(const std::vector<config::Problem> &problems, Notices &notices)
              described(problem)});
 }
 
+// What to do about an auth_key_file that cannot be read.
+std::string advice(const std::string &auth_key_file, base::ErrorCode code)
+{
+    if (config::is_credential(auth_key_file))
+        return fmt::format(" (LoadCredential={} in the unit passes it, see mptd(8); then restart mptd)", auth_key_file);
+    if (code == base::ErrorCode::kNotFound)
+        return fmt::format(" (mpt genkey {} makes one; the peer needs the same)", auth_key_file);
+    if (code == base::ErrorCode::kNotPermitted)
+        return " (let the user that mptd runs as read it, such as with chgrp mptd and chmod g+r)";
+    return "";
+}
+
 // Sorts out which of the files that were read may be used.
 class Selection {
 public:
@@ -173,6 +185,11 @@ private:
     std::vector<config::ConnectionConfig> candidates_;
 };
 
+bool is_of_credential(const config::ConnectionConfig &config)
+{
+    return !config.auth_key_file.empty() && config::is_credential(config.auth_key_file);
+}
+
 void load_connection(ConfigDirectory &directory, const std::string &file, Selection &selection, Notices &notices)
 {
     const auto text = directory.read_connection(file);
@@ -183,10 +200,25 @@ void load_connection(ConfigDirectory &directory, const std::string &file, Select
     }
     auto parsed = config::parse_connection(file, *text);
     const ConnectionRecord *running = selection.running(file);
-    if (parsed.value && running != nullptr && running->filed == *parsed.value)
+    Notices about_key;
+    const auto key = parsed.value ? load_key(directory, *parsed.value, about_key) : base::Result<void>{};
+    if (parsed.value && running != nullptr && is_of_credential(*parsed.value))
+        notices.push_back({Notice::Level::kInfo,
+                           fmt::format("connections/{}: the key is as the service manager passed it when mptd was "
+                                       "started: a new one needs a restart of mptd",
+                                       file)});
+    if (parsed.value && key && running != nullptr && running->filed == *parsed.value &&
+        running->filed.key() == parsed.value->key())
         return;
     tell(parsed.problems, notices);
-    if (parsed.value && parsed.value->has_key() && directory.is_readable_by_all(file))
+    notices.insert(notices.end(), about_key.begin(), about_key.end());
+    if (!key) {
+        notices.push_back({Notice::Level::kError, key.error().text});
+        selection.reject(file, {key.error().text});
+        return;
+    }
+    if (parsed.value && parsed.value->has_key() && parsed.value->auth_key_file.empty() &&
+        directory.is_readable_by_all(file))
         notices.push_back(
             {Notice::Level::kWarning,
              fmt::format("connections/{} has a key, and every user may read it: chmod o= connections/{}", file, file)});
@@ -246,7 +278,35 @@ base::Result<config::ConnectionConfig> load_template(ConfigDirectory &directory,
     tell(parsed.problems, notices);
     if (const auto errors = errors_of(parsed.problems); !errors.empty())
         return base::fail(base::ErrorCode::kInvalidConfig, errors.front());
+    if (auto key = load_key(directory, *parsed.value, notices); !key) {
+        notices.push_back({Notice::Level::kError, key.error().text});
+        return base::Failure(key.error());
+    }
     return std::move(*parsed.value);
+}
+
+base::Result<void> load_key(ConfigDirectory &directory, config::ConnectionConfig &config, Notices &notices)
+{
+    const std::string &name = config.auth_key_file;
+    if (name.empty())
+        return {};
+    const auto problem = [&](std::string text) {
+        return described({config::Severity::kError, config.file, config.lines.line("connection", "auth_key_file"),
+                          "auth_key_file", name, std::move(text)});
+    };
+    const auto file = directory.read_key(name);
+    if (!file)
+        return base::fail(base::ErrorCode::kInvalidConfig,
+                          problem(file.error().text + advice(name, file.error().code)));
+    const auto key = config::parse_key_file(file->text);
+    if (!key)
+        return base::fail(base::ErrorCode::kInvalidConfig,
+                          problem("it must hold 64 hexadecimal digits and nothing else, as `mpt genkey` makes them"));
+    if (file->readable_by_all)
+        notices.push_back({Notice::Level::kWarning, problem("every user may read the key: take that right away with "
+                                                            "chmod o=")});
+    config.read_key.text = *key;
+    return {};
 }
 
 base::Result<void> check_file_name(std::string_view file)

@@ -31,6 +31,9 @@ base::Result<config::InterfaceConfig> load_interface(ConfigDirectory &directory,
 base::Result<config::ConnectionConfig> load_template(ConfigDirectory &directory,
                                                      const config::InterfaceConfig &interface, Notices &notices);
 
+// Reads the key from where auth_key_file says, if it says so. kInvalidConfig if there is none.
+base::Result<void> load_key(ConfigDirectory &directory, config::ConnectionConfig &config, Notices &notices);
+
 // "NAME.conf", without a directory: the name of a connection file. kInvalidArgument if it is none.
 base::Result<void> check_file_name(std::string_view file);
 

@@ -371,7 +371,7 @@ base::Result<bool> Manager::save(ConnectionRecord &record)
         record.file_present = true;
         return false;
     }
-    auto text = base::Result<std::string>(config::serialise(record.config));
+    auto text = base::Result<base::SecretText>(config::serialise(record.config));
     if (before) {
         const auto parsed = config::parse_connection(file, *before);
         if (!parsed.value || *parsed.value != record.filed)

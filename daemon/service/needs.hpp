@@ -4,6 +4,7 @@
 #include "daemon/base/address.hpp"
 #include "daemon/base/octets.hpp"
 #include "daemon/base/result.hpp"
+#include "daemon/base/secret.hpp"
 #include "daemon/config/interface.hpp"
 #include "daemon/core/parameters.hpp"
 #include "daemon/service/records.hpp"
@@ -12,10 +13,17 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // What the use cases need from the rest of the daemon. The program puts in what does it; tests put in their own.
 namespace mpt::service {
+
+// A file with a key in it.
+struct KeyFile {
+    base::SecretText text;
+    bool readable_by_all; // by any user of the machine
+};
 
 // Where the configuration files are.
 class ConfigDirectory {
@@ -23,18 +31,21 @@ public:
     virtual ~ConfigDirectory() = default;
 
     // The text of interface.conf.
-    virtual base::Result<std::string> read_interface() = 0;
+    virtual base::Result<base::SecretText> read_interface() = 0;
     // Names of the connection files (*.conf), without path, sorted.
     virtual base::Result<std::vector<std::string>> list_connections() = 0;
     // Names of all files beside them, without path.
     virtual base::Result<std::vector<std::string>> list_all() = 0;
-    virtual base::Result<std::string> read_connection(const std::string &file) = 0;
+    virtual base::Result<base::SecretText> read_connection(const std::string &file) = 0;
     // The text of conf.template.
-    virtual base::Result<std::string> read_template() = 0;
+    virtual base::Result<base::SecretText> read_template() = 0;
     // Whether any user of the machine may read the file.
     virtual bool is_readable_by_all(const std::string &file) = 0;
+    // What an auth_key_file names: a file anywhere, or a credential as the service manager passed it at the start.
+    // kNotFound also if it has passed none.
+    virtual base::Result<KeyFile> read_key(const std::string &auth_key_file) = 0;
     // Puts the text in the place of the file, or makes it: whole or not at all, with the group and mode that it had.
-    virtual base::Result<void> write_connection(const std::string &file, const std::string &text) = 0;
+    virtual base::Result<void> write_connection(const std::string &file, std::string_view text) = 0;
     // Renames the file to FILE.disabled, in the place of one that was there before.
     virtual base::Result<void> disable_connection(const std::string &file) = 0;
 };

@@ -415,6 +415,9 @@ base::Result<config::ConnectionConfig> Peers::own_side(const std::string &file) 
     auto parsed = config::parse_connection(file, *text);
     if (!parsed.value)
         return base::fail(base::ErrorCode::kInvalidConfig, joined(errors_of(parsed.problems)));
+    Notices unused;
+    if (auto key = load_key(directory_, *parsed.value, unused); !key)
+        return base::Failure(key.error());
     return std::move(*parsed.value);
 }
 

@@ -60,7 +60,7 @@ Wording wording_of(core::StatusReason reason) noexcept
 
 proto::ControlKey key_of(const config::ConnectionConfig &config)
 {
-    const auto key = proto::ControlKey::parse(config.auth_key);
+    const auto key = proto::ControlKey::parse(config.key());
     return key && config::needs_key(config.auth_type) ? *key : proto::ControlKey();
 }
 

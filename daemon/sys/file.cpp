@@ -32,7 +32,7 @@ base::Result<void> sync_directory(const std::string &path)
 
 } // namespace
 
-base::Result<std::string> read_file(const std::string &path, std::size_t max_size)
+base::Result<base::SecretText> read_file(const std::string &path, std::size_t max_size)
 {
     // Non-blocking, or a FIFO of that name would hold us for ever.
     const FileDescriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -41,7 +41,7 @@ base::Result<std::string> read_file(const std::string &path, std::size_t max_siz
         return system_failure(errno, fmt::format("reading {}", path));
     if (!S_ISREG(status.st_mode))
         return base::fail(base::ErrorCode::kInvalidArgument, fmt::format("reading {}: it is no regular file", path));
-    std::string text;
+    base::SecretText text;
     for (;;) {
         const std::size_t before = text.size();
         text.resize(before + (64 << 10));

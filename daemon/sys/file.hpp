@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/base/result.hpp"
+#include "daemon/base/secret.hpp"
 
 #include <cstddef>
 #include <string>
@@ -12,7 +13,7 @@ namespace mpt::sys {
 
 // The whole of a regular file of at most `max_size` octets. kNotFound if there is none, kInvalidArgument if it is too
 // large or no regular file.
-base::Result<std::string> read_file(const std::string &path, std::size_t max_size);
+base::Result<base::SecretText> read_file(const std::string &path, std::size_t max_size);
 
 // Whether its mode lets any user read the file.
 bool is_readable_by_all(const std::string &path);

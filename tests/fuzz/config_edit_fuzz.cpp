@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     const Parsed<ConnectionConfig> wanted = parse_connection("c.conf", all.substr(at + kSeparator.size()));
     if (!wanted.value)
         return 0;
-    const mpt::base::Result<std::string> edited = edit(text, *wanted.value);
+    const auto edited = edit(text, *wanted.value);
     if (edited && parse_connection("c.conf", *edited).value != wanted.value)
         std::abort();
     // The longest values have 128 octets: only a line that is long already can become too long.

@@ -419,45 +419,6 @@ TEST(Connection, TakesOneDefaultPath)
                 ElementsAre("c.conf:37: cmd_default = 1: only one path can be the default: line 33 has one already"));
 }
 
-TEST(Connection, LooksAtTheKeyOnlyWhereItIsUsed)
-{
-    const std::string unused = with(kEveryKey, "auth_type = 2", "auth_type = 1");
-    constexpr std::string_view kKey = "A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1d2";
-    for (const std::string &key :
-         {std::string("0"), std::string("xyz"), std::string(kKey.substr(1)), std::string(kKey) + "00"}) {
-        EXPECT_EQ(value(with(unused, kKey, key)).auth_key, key) << "kept as written";
-        EXPECT_THAT(problems(with(kEveryKey, kKey, key)),
-                    ElementsAre("c.conf:21: auth_key: must be 64 hexadecimal digits, as auth_type = 2 needs"));
-    }
-    EXPECT_THAT(problems(with(kEveryKey, "D1d2", "D1dg")), ElementsAre(HasSubstr("c.conf:21: auth_key: must be 64")));
-    EXPECT_THAT(problems(without(kEveryKey, "auth_key")),
-                ElementsAre("c.conf:20: auth_key: must be 64 hexadecimal digits, as auth_type = 2 needs"));
-    EXPECT_THAT(problems(without(unused, "auth_key")), IsEmpty());
-    const std::string hmac = with(kEveryKey, "auth_type = 2", "auth_type = 3");
-    EXPECT_EQ(value(hmac).auth_type, AuthType::kHmacSha256);
-    EXPECT_THAT(problems(without(hmac, "auth_key")),
-                ElementsAre("c.conf:20: auth_key: must be 64 hexadecimal digits, as auth_type = 3 needs"));
-    EXPECT_FALSE(value(with(unused, kKey, "0")).has_key());
-    EXPECT_FALSE(value(without(unused, "auth_key")).has_key());
-
-    EXPECT_EQ(value(with(unused, kKey, std::string(kMaxKeyText, 'k'))).auth_key.size(), kMaxKeyText);
-    EXPECT_THAT(problems(with(kEveryKey, kKey, std::string(kMaxKeyText + 1, 'a'))), testing::SizeIs(1));
-    EXPECT_THAT(problems(with(unused, kKey, std::string(kMaxKeyText + 1, 'k'))),
-                ElementsAre("c.conf:21: auth_key: must be 64 hexadecimal digits, or 0 for no key"));
-}
-
-TEST(Connection, NeverShowsAKey)
-{
-    for (const std::string &text : {with(kEveryKey, "D1d2", "D1dg"), with(kEveryKey, "D1d2", std::string(70, 'f')),
-                                    with(kEveryKey, "auth_key", "auth_kev"), with(kEveryKey, "auth_key =", "auth_key"),
-                                    with(kEveryKey, "auth_type", "auth_key = A0A1A2A3\nauth_type")}) {
-        const std::vector<std::string> found = problems(text);
-        EXPECT_FALSE(found.empty());
-        for (const std::string &problem : found)
-            EXPECT_EQ(problem.find("A0A1"), std::string::npos) << problem;
-    }
-}
-
 TEST(Connection, MayWaitForCreate)
 {
     std::string text = without(without(without(kRecordedCreate, "ip_remote"), "remote_port"), "remote_cmd_port");

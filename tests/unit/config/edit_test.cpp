@@ -75,11 +75,11 @@ std::string edited(std::string_view text, const std::function<void(ConnectionCon
         throw std::logic_error(texts(parsed.problems).front());
     ConnectionConfig config = *parsed.value;
     change(config);
-    const base::Result<std::string> result = edit(text, config);
+    const auto result = edit(text, config);
     if (!result)
         throw std::runtime_error(result.error().text);
     EXPECT_EQ(*parse_connection("c.conf", *result).value, config);
-    return *result;
+    return std::string(*result);
 }
 
 std::string lived_in()
@@ -222,8 +222,7 @@ TEST(Edit, KeepsLineEnds)
 TEST(Edit, RefusesATextWithErrors)
 {
     const ConnectionConfig config = *parse_connection("c.conf", kRecordedCreate).value;
-    const base::Result<std::string> result =
-        edit(with(kRecordedCreate, "path_count       = 2", "path_count = 3"), config);
+    const auto result = edit(with(kRecordedCreate, "path_count       = 2", "path_count = 3"), config);
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, base::ErrorCode::kInvalidConfig);
     EXPECT_EQ(result.error().text, "c.conf cannot be changed: it has an error, correct that first "

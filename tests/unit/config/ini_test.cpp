@@ -24,7 +24,8 @@ struct Read {
         std::vector<std::string> all;
         for (const IniSection &section : sections) {
             for (const IniEntry &entry : section.entries)
-                all.push_back(std::to_string(entry.line) + " " + section.name + " " + entry.key + "=" + entry.value);
+                all.push_back(std::to_string(entry.line) + " " + section.name + " " + entry.key + "=" +
+                              std::string(entry.value));
         }
         return all;
     }

@@ -108,6 +108,11 @@ TEST(Peer, TextForAPeerHasNoKeyAndBeginsWithAComment)
 {
     ConnectionConfig connection = *parse_connection("a.conf", test::kEveryKey).value;
     ASSERT_TRUE(connection.has_key());
+    ConnectionConfig with_file = connection;
+    with_file.set_key({});
+    with_file.auth_key_file = "/etc/mpt/b.key";
+    EXPECT_EQ(serialise_for_peer(with_file, PeerText::kPadded), serialise_for_peer(connection, PeerText::kPadded))
+        << "where the key is, is nobody's business either";
     for (const PeerText layout : {PeerText::kPadded, PeerText::kCompact}) {
         const std::string text = serialise_for_peer(connection, layout);
         EXPECT_EQ(text.find("auth_key"), std::string::npos);

@@ -149,6 +149,10 @@ public:
         if (needs_key(c.auth_type) || (!c.is_complete() && chance(50))) {
             while (c.auth_key.size() < kKeyDigits)
                 c.auth_key += "0123456789abcdefABCDEF"[number(0, 21)];
+            if (chance(30)) {
+                c.auth_key = chance(50) ? "0" : "";
+                c.auth_key_file = (chance(50) ? "/" : "") + word(1, 63, "/:");
+            }
         } else if (c.is_complete() && chance(50)) {
             c.auth_key = chance(50) ? "0" : word(1, kMaxKeyText, "");
         }
@@ -246,9 +250,9 @@ TEST(Edit, ReadsBackAsItWas)
 {
     for (unsigned seed = 0; seed < kRounds; ++seed) {
         Generator generator(seed);
-        const std::string before = serialise(generator.connection());
+        const base::SecretText before = serialise(generator.connection());
         const ConnectionConfig wanted = generator.connection();
-        const base::Result<std::string> text = edit(before, wanted);
+        const base::Result<base::SecretText> text = edit(before, wanted);
         ASSERT_TRUE(text) << seed << ": " << text.error().text << "\n" << before;
         ASSERT_EQ(*parse_connection("c.conf", *text).value, wanted);
         ASSERT_EQ(*edit(*text, wanted), *text);

@@ -84,10 +84,10 @@ TEST(Samples, AreKeptByEdit)
 {
     const std::string text = contents(std::filesystem::path(MPT_CONF_DIR) / "host-a/connections/to-host-b.conf");
     ConnectionConfig config = *parse_connection("to-host-b.conf", text).value;
-    EXPECT_EQ(edit(text, config).value(), text);
+    EXPECT_EQ(edit(text, config).value(), std::string_view(text));
     config.paths[1].weight_out = 7;
     const std::string_view second = std::string_view(text).substr(text.find("[path_1]"));
-    EXPECT_EQ(edit(text, config).value(),
+    EXPECT_EQ(std::string(edit(text, config).value()),
               text.substr(0, text.size() - second.size()) + test::with(second, "weight_out = 1", "weight_out = 7"));
 }
 

@@ -398,25 +398,24 @@ TEST_F(Create, Type3KeepsTheKeyOfTheExchange)
 {
     const std::string text = replaced(recorded_request(), "auth_type        = 0", "auth_type        = 3");
     EXPECT_EQ(refusal(text), ControlResult::kRefused) << "the exchange was of a lower type";
-    const std::string key(proto::recorded::kAuthKey); // of the template
     template_ = replaced(template_, "auth_type = 0", "auth_type = 3");
     EXPECT_EQ(refusal(recorded_request()), ControlResult::kRefused);
     const auto created = accept(text);
     ASSERT_TRUE(created) << created.error().text;
     EXPECT_EQ(created->connection.auth_type, AuthType::kHmacSha256);
-    EXPECT_EQ(created->connection.auth_key, key);
+    EXPECT_EQ(created->connection.auth_key, proto::recorded::kAuthKey);
     EXPECT_EQ(created->text.find("auth_key"), std::string::npos);
     EXPECT_EQ(created->text.size(), text.size());
 
     ConnectionConfig own = *config::parse_connection("a.conf", recorded_request()).value;
     own.auth_type = AuthType::kHmacSha256;
-    own.auth_key = key;
+    own.auth_key = proto::recorded::kAuthKey;
     EXPECT_TRUE(create_text(own, context())) << "which needs no default key";
     interface_ = interface_conf("10.0.0.2/24", "fec0::2/64");
     addresses_ = {*base::Prefix::parse("10.1.1.2/24"), *base::Prefix::parse("10.2.2.2/24")};
     const auto completed = complete_create(own, created->text, context());
     ASSERT_TRUE(completed) << completed.error().text;
-    EXPECT_EQ(completed->auth_key, key);
+    EXPECT_EQ(completed->auth_key, proto::recorded::kAuthKey);
 }
 
 TEST_F(Create, KeyForCreates)

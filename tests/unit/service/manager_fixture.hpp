@@ -71,9 +71,10 @@ status = 128
 
 class MemoryDirectory : public ConfigDirectory {
 public:
-    base::Result<std::string> read_interface() override
+    base::Result<base::SecretText> read_interface() override
     {
-        return refusal ? base::Result<std::string>(base::fail(*refusal, "reading interface.conf")) : interface;
+        return refusal ? base::Result<base::SecretText>(base::fail(*refusal, "reading interface.conf"))
+                       : base::SecretText(interface);
     }
     base::Result<std::vector<std::string>> list_connections() override
     {
@@ -83,19 +84,26 @@ public:
         return names;
     }
     base::Result<std::vector<std::string>> list_all() override { return list_connections(); }
-    base::Result<std::string> read_connection(const std::string &file) override
+    base::Result<base::SecretText> read_connection(const std::string &file) override
     {
         if (!files.contains(file))
             return base::fail(base::ErrorCode::kNotFound, "reading " + file);
-        return files[file];
+        return base::SecretText(files[file]);
     }
-    base::Result<std::string> read_template() override
+    base::Result<base::SecretText> read_template() override
     {
-        return conf_template.empty() ? base::Result<std::string>(base::fail(base::ErrorCode::kNotFound, "no template"))
-                                     : conf_template;
+        return conf_template.empty()
+                   ? base::Result<base::SecretText>(base::fail(base::ErrorCode::kNotFound, "no template"))
+                   : base::SecretText(conf_template);
     }
     bool is_readable_by_all(const std::string &file) override { return readable_by_all.contains(file); }
-    base::Result<void> write_connection(const std::string &file, const std::string &text) override
+    base::Result<KeyFile> read_key(const std::string &auth_key_file) override
+    {
+        if (!keys.contains(auth_key_file))
+            return base::fail(key_refusal, "reading " + auth_key_file);
+        return KeyFile{base::SecretText(keys[auth_key_file]), readable_by_all.contains(auth_key_file)};
+    }
+    base::Result<void> write_connection(const std::string &file, std::string_view text) override
     {
         if (read_only)
             return base::fail(base::ErrorCode::kSystem, "writing " + file);
@@ -118,6 +126,8 @@ public:
     std::string conf_template;
     std::vector<std::string> disabled;
     std::set<std::string> readable_by_all;
+    std::map<std::string, std::string> keys; // texts of key files and credentials
+    base::ErrorCode key_refusal = base::ErrorCode::kNotFound;
     bool read_only = false;
 };
 

@@ -356,6 +356,27 @@ TEST_F(Create, MakesThePeersSideAndCompletesOwn)
     EXPECT_THAT(again, IsEmpty()) << "the files say what runs";
 }
 
+// On both sides, and written to no file.
+TEST_F(Create, KeysMayStandInFilesOfTheirOwn)
+{
+    const auto refer = [](std::string &text) {
+        text.replace(text.find(fmt::format("auth_key = {}", kKey)), 75, "auth_key_file = /etc/mpt/create.key");
+    };
+    refer(a.directory.files["link.conf"]);
+    refer(b.directory.conf_template);
+    EXPECT_THAT(create().error().text, HasSubstr("auth_key_file = /etc/mpt/create.key: reading"));
+    a.directory.keys["/etc/mpt/create.key"] = kKey;
+    EXPECT_FALSE(create()) << "the peer has none";
+    b.directory.keys["/etc/mpt/create.key"] = kKey;
+    wait(2s);
+    const auto done = create();
+    ASSERT_TRUE(done) << done.error().text;
+    ASSERT_TRUE(a.manager->save(""));
+    ASSERT_TRUE(b.manager->save(""));
+    EXPECT_THAT(a.directory.files["link.conf"], HasSubstr("auth_key_file = /etc/mpt/create.key\n"));
+    EXPECT_THAT(b.directory.files["peer_10_0_0_2.conf"], Not(HasSubstr("auth_key"))) << "which is for creates alone";
+}
+
 TEST_F(Create, OnceMoreIsRefused)
 {
     ASSERT_TRUE(create());
