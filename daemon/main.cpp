@@ -11,6 +11,7 @@
 #include "daemon/sys/event_loop.hpp"
 #include "daemon/sys/log.hpp"
 #include "daemon/sys/notify.hpp"
+#include "daemon/sys/output.hpp"
 
 #include <array>
 #include <bit>
@@ -147,7 +148,7 @@ public:
     Daemon(sys::EventLoop &loop, net::Monitor &monitor, plane::Plane &plane, service::Manager &manager,
            service::Peers &peers, UdpControlPort &control_port, std::string directory)
         : loop_(loop), monitor_(monitor), plane_(plane), manager_(manager), peers_(peers), control_port_(control_port),
-          directory_(std::move(directory))
+          directory_(std::move(directory)), output_(loop, STDOUT_FILENO)
     {
     }
 
@@ -156,7 +157,7 @@ public:
         auto terminate = loop_.watch_signal(SIGTERM, [this] { loop_.exit(); });
         auto interrupt = loop_.watch_signal(SIGINT, [this] { loop_.exit(); });
         auto reload = loop_.watch_signal(SIGHUP, [this] { on_reload(); });
-        auto report = loop_.watch_signal(SIGUSR1, [this] { print(statistics(plane_, peers_)); });
+        auto report = loop_.watch_signal(SIGUSR1, [this] { output_.write(statistics(plane_, peers_)); });
         auto network = loop_.watch(monitor_.fd(), EPOLLIN, [this](std::uint32_t) { on_network(); });
         auto events = loop_.watch(plane_.events_fd(), EPOLLIN, [this](std::uint32_t) { on_events(); });
         auto timer = loop_.make_timer([this] { on_timer(); });
@@ -302,6 +303,7 @@ private:
     service::Peers &peers_;
     UdpControlPort &control_port_;
     const std::string directory_;
+    sys::Output output_;
     bus::Server *bus_ = nullptr;
     bool started_ = false; // it was said
     sys::Timer *timer_ = nullptr;

@@ -29,15 +29,20 @@ const char *word(Priority priority)
 
 } // namespace
 
-void write_line(int fd, std::string_view line)
+std::size_t write_line(int fd, std::string_view line)
 {
     // A pipe that is writable takes PIPE_BUF octets at once; the descriptor is shared with others, so that it cannot be
     // made non-blocking.
     pollfd ready{fd, POLLOUT, 0};
-    for (; !line.empty() && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
-         line.remove_prefix(std::min<std::size_t>(line.size(), PIPE_BUF)))
-        if (write(fd, line.data(), std::min<std::size_t>(line.size(), PIPE_BUF)) < 0)
-            return;
+    std::size_t written = 0;
+    while (written < line.size() && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0) {
+        const std::string_view piece = line.substr(written, PIPE_BUF);
+        const ssize_t taken = write(fd, piece.data(), piece.size());
+        if (taken <= 0)
+            break;
+        written += static_cast<std::size_t>(taken);
+    }
+    return written;
 }
 
 void log(Priority priority, std::string_view text)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace mpt::sys {
@@ -14,7 +15,7 @@ enum class Priority { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6 };
 void log(Priority priority, std::string_view text);
 
 // Writes to a descriptor such as standard output, in pieces of PIPE_BUF octets at most, without waiting: what nobody
-// takes is lost.
-void write_line(int fd, std::string_view line);
+// takes is not written. Returns how many octets were.
+std::size_t write_line(int fd, std::string_view line);
 
 } // namespace mpt::sys
