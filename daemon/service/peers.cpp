@@ -81,7 +81,7 @@ void Peers::on_path_status(base::Instant now, const std::string &connection, std
     const ConnectionRecord *record = manager_.find(connection);
     if (record == nullptr || (record->config.permission & kSend) == 0 || !record->config.remote_cmd_port)
         return;
-    Telling &telling = tellings_[connection];
+    Telling &telling = telling_of(*record);
     switch (change.reason) {
     case core::StatusReason::kByHand:
     case core::StatusReason::kKeepalivesMissed:
@@ -100,6 +100,18 @@ void Peers::on_path_status(base::Instant now, const std::string &connection, std
     if (change.to == core::PathStatus::kUp)
         telling.teller.hurry(now);
     tell(now, *record, telling);
+}
+
+// What was to be told between other tunnel addresses concerns nobody any more.
+Peers::Telling &Peers::telling_of(const ConnectionRecord &record)
+{
+    Telling &telling = tellings_[record.config.file];
+    if (telling.local != record.config.ip_local || telling.remote != *record.config.ip_remote) {
+        telling = {};
+        telling.local = record.config.ip_local;
+        telling.remote = *record.config.ip_remote;
+    }
+    return telling;
 }
 
 // Over another path that is up; where none is, a path that comes up tells so itself.
@@ -185,7 +197,7 @@ std::optional<base::Instant> Peers::deadline() const
         if (deadline && (!next || *deadline < *next))
             next = deadline;
     };
-    for (const auto &[name, telling] : tellings_) {
+    for (const auto &[file, telling] : tellings_) {
         consider(telling.teller.deadline());
         if (telling.exchange)
             consider(telling.exchange->handshake.deadline());
@@ -202,12 +214,12 @@ void Peers::on_deadline(base::Instant now, Notices &notices)
     responder_.on_deadline(now);
     const auto is_due = [now](std::optional<base::Instant> deadline) { return deadline && *deadline <= now; };
     for (auto at = tellings_.begin(); at != tellings_.end();) {
-        const ConnectionRecord *record = manager_.find(at->first);
+        const ConnectionRecord *record = manager_.find_file(at->first);
         if (record == nullptr) {
             at = tellings_.erase(at);
             continue;
         }
-        Telling &telling = at->second;
+        Telling &telling = telling_of(*record);
         if (telling.exchange && is_due(telling.exchange->handshake.deadline())) {
             send(*telling.exchange, telling.exchange->handshake.on_deadline(now));
             if (telling.exchange->handshake.is_over())
@@ -257,10 +269,10 @@ bool Peers::take_answer(base::Instant now, const base::Endpoint &peer, const pro
             ++drops_[static_cast<std::size_t>(next.error())];
         return next.has_value() || next.error() != proto::ControlDrop::kNoExchange;
     };
-    for (auto &[name, telling] : tellings_) {
+    for (auto &[file, telling] : tellings_) {
         if (!telling.exchange || !offer(*telling.exchange))
             continue;
-        const ConnectionRecord *record = manager_.find(name);
+        const ConnectionRecord *record = manager_.find_file(file);
         if (telling.exchange->handshake.is_over() && record != nullptr)
             tell_done(now, *record, telling, notices);
         return true;

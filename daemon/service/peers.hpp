@@ -59,6 +59,8 @@ private:
         std::string failure; // why it could not be sent the last time; empty if it could
     };
     struct Telling {
+        base::Address local; // tunnel addresses
+        base::Address remote;
         core::StatusTeller teller;
         std::optional<Exchange> exchange;
         std::string failure; // that was told last
@@ -71,6 +73,7 @@ private:
         base::Instant deadline; // of cmd_timeout
     };
 
+    Telling &telling_of(const ConnectionRecord &record);
     void send(Exchange &exchange, base::ConstOctets datagram);
     void answer(const core::ControlRoute &route, base::ConstOctets datagram);
     // Begins what is due to be told about the connection's paths.
@@ -105,7 +108,7 @@ private:
     core::HandshakeResponder responder_;
     core::SourceLimiter messages_;                  // of a source
     core::SourceLimiter creations_;                 // of all
-    std::map<std::string, Telling> tellings_;       // by connection
+    std::map<std::string, Telling> tellings_;       // by file, for names change
     std::map<std::string, Creating> creating_;      // by file
     std::optional<proto::ControlKey> template_key_; // until template_key_expires_
     base::Instant template_key_expires_{};

@@ -256,6 +256,42 @@ TEST_F(PeersTest, WhatIsNoLongerSoIsNotTold)
     EXPECT_EQ(b.status(1), core::PathStatus::kUp);
 }
 
+TEST_F(PeersTest, WhatIsToBeToldOutlivesAnotherName)
+{
+    both();
+    ASSERT_TRUE(a.manager->set_path("link", 0, false, false));
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    wait(2s, [](const Datagram &) { return false; });
+    std::string &file = a.directory.files["link.conf"];
+    file.replace(file.find("link"), 4, "tie");
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    a.plane.states.at("tie").at(1).status = core::PathStatus::kUp;
+    wait(60s);
+    EXPECT_EQ(b.status(0), core::PathStatus::kDead);
+    EXPECT_EQ(a.peers->deadline(), std::nullopt) << "all is told";
+}
+
+TEST_F(PeersTest, ToAPeerThatIsGoneNothingIsTold)
+{
+    both();
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    std::string &file = a.directory.files["link.conf"];
+    file.replace(file.find("ip_remote = 10.0.0.3"), 20, "ip_remote = 10.0.0.4");
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    a.port.sent.clear();
+    wait(60s);
+    EXPECT_THAT(a.port.sent, IsEmpty()) << "another peer";
+    EXPECT_EQ(a.peers->deadline(), std::nullopt);
+
+    a.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kByHand);
+    ASSERT_THAT(a.port.sent, Not(IsEmpty()));
+    ASSERT_TRUE(a.manager->remove("link.conf"));
+    a.port.sent.clear();
+    wait(60s);
+    EXPECT_THAT(a.port.sent, IsEmpty());
+    EXPECT_EQ(a.peers->deadline(), std::nullopt);
+}
+
 TEST_F(PeersTest, AnswersLeaveByThePathsInterface)
 {
     both();
