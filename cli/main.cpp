@@ -24,7 +24,7 @@ Changes, as long as mptd runs:
   mpt addr[ess] {add | del} IP_ADDRESS[/PREF_LEN] dev INTERFACE
   mpt int[erface] INTERFACE {up | down}
   mpt path {up | down} [--force] LOCAL REMOTE
-  mpt path CONNECTION NUMBER {up | down [--force] | weight WEIGHT}
+  mpt path CONNECTION NUMBER {up | down [--force] | weight WEIGHT | weight-in WEIGHT}
   mpt restart [FILENAME]
 
 Configuration files:

@@ -21,12 +21,13 @@ public:
     std::string help() const override
     {
         return R"(mpt path {up | down} [--force] LOCAL REMOTE
-mpt path CONNECTION NUMBER {up | down [--force] | weight WEIGHT}
+mpt path CONNECTION NUMBER {up | down [--force] | weight WEIGHT | weight-in WEIGHT}
 
 LOCAL, REMOTE: The local and the remote IP address of the path
 CONNECTION: The name of the connection
 NUMBER: The number of its path, from 0
-WEIGHT: The share of the packets that leave by the path, 1 to 10000
+WEIGHT: The share of the packets that leave by the path, 1 to 10000; with weight-in of
+    those that the peer sends by it, which needs auth_type = 3
 --force: Set down even the last path that can be used
 )";
     }
@@ -43,15 +44,16 @@ WEIGHT: The share of the packets that leave by the path, 1 to 10000
         const auto &[first, second, third, fourth] = words_;
         const bool by_address = fourth.empty() && is_direction(first) && !is_direction(third);
         const std::string &verb = by_address ? first : third;
-        if (third.empty() || (verb == "weight" && fourth.empty()))
+        const bool is_weight = verb == "weight" || verb == "weight-in";
+        if (third.empty() || (is_weight && fourth.empty()))
             throw CommandError(kUsage, "too few arguments");
-        if (!is_direction(verb) && verb != "weight")
-            throw CommandError(kUsage, fmt::format("{}: must be up, down or weight", verb));
-        if (verb != "weight" && !fourth.empty())
+        if (!is_direction(verb) && !is_weight)
+            throw CommandError(kUsage, fmt::format("{}: must be up, down, weight or weight-in", verb));
+        if (!is_weight && !fourth.empty())
             throw CommandError(kUsage, fmt::format("{}: nothing was expected behind {}", fourth, verb));
         if (force_ && verb != "down")
             throw CommandError(kUsage, "--force is for down alone");
-        const unsigned weight = verb == "weight" ? parse_number(fourth, 1, kMaxWeight) : 1;
+        const unsigned weight = is_weight ? parse_number(fourth, 1, kMaxWeight) : 1;
         std::optional<PathAddresses> addresses;
         unsigned number = 0;
         if (by_address)
@@ -69,8 +71,10 @@ WEIGHT: The share of the packets that leave by the path, 1 to 10000
                 proxy.Up();
             else if (verb == "down")
                 proxy.Down(force_);
-            else
+            else if (verb == "weight")
                 proxy.SetWeight(static_cast<std::uint16_t>(weight));
+            else
+                proxy.SetWeightIn(static_cast<std::uint16_t>(weight));
         });
         return kSuccess;
     }

@@ -14,7 +14,6 @@
 #include "daemon/sys/output.hpp"
 
 #include <array>
-#include <bit>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -135,11 +134,11 @@ std::string start_information(const service::Manager &manager)
     return text;
 }
 
-std::uint32_t random_number()
+proto::RandomNumber random_number()
 {
-    std::array<std::byte, sizeof(std::uint32_t)> octets;
-    sys::fill_random(octets);
-    return std::bit_cast<std::uint32_t>(octets);
+    proto::RandomNumber number;
+    sys::fill_random(number);
+    return number;
 }
 
 // The control thread of a daemon that has started.
@@ -172,6 +171,7 @@ public:
         if (!peers_timer)
             return base::Failure(peers_timer.error());
         peers_timer_ = &*peers_timer;
+        on_settings();
         std::vector<sys::EventSource> control;
         for (plane::ControlSocket &socket : control_port_.sockets()) {
             auto source = loop_.watch(socket.fd(), EPOLLIN, [this, &socket](std::uint32_t) { on_control(socket); });
@@ -184,7 +184,7 @@ public:
             return base::Failure(patience.error());
         patience->set(sys::now() + kBusPatience);
         auto bus = bus::Server::create(
-            loop_, manager_, {MPTD_VERSION, directory_}, log_notices,
+            loop_, manager_, {MPTD_VERSION, directory_}, [this](service::Notices &notices) { on_request(notices); },
             [this](const std::string &file, service::Peers::Done done) { create(file, std::move(done)); },
             [this] { on_started(); });
         if (!bus)
@@ -214,6 +214,20 @@ private:
         log_notices(notices);
         if (!reloaded)
             sys::log(sys::Priority::kError, "the configuration has errors: see above");
+        on_settings();
+    }
+
+    // Something was done for a caller on the bus.
+    void on_request(service::Notices &notices)
+    {
+        log_notices(notices);
+        on_settings();
+    }
+
+    void on_settings()
+    {
+        peers_.on_settings(sys::now());
+        set_peers_timer();
     }
 
     void on_network()

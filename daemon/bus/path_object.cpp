@@ -83,6 +83,18 @@ void PathObject::SetWeight(sdbus::Result<> &&result, std::uint16_t weight)
            });
 }
 
+void PathObject::SetWeightIn(sdbus::Result<> &&result, std::uint16_t weight)
+{
+    Question asked = question("Authentication is required to have the peer give path $(path) of connection "
+                              "$(connection) the weight $(weight).");
+    asked.details["weight"] = std::to_string(weight);
+    answer(context_, getObject(), std::move(asked), std::move(result),
+           [connection = connection_.config.name, number = number_, weight](service::Manager &manager,
+                                                                            service::Notices &) {
+               return manager.set_weight_in(connection, number, weight);
+           });
+}
+
 sdbus::ObjectPath PathObject::Connection()
 {
     return connection_path(connection_.config.name);

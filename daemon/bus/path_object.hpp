@@ -28,6 +28,7 @@ private:
     void Up(sdbus::Result<> &&result) override;
     void Down(sdbus::Result<> &&result, bool force) override;
     void SetWeight(sdbus::Result<> &&result, std::uint16_t weight) override;
+    void SetWeightIn(sdbus::Result<> &&result, std::uint16_t weight) override;
 
     std::uint32_t Number() override { return static_cast<std::uint32_t>(number_); }
     sdbus::ObjectPath Connection() override;

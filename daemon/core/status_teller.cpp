@@ -21,12 +21,30 @@ void StatusTeller::tell(base::Instant now, std::size_t path, bool up)
             return;
         is_stale_ = true;
     }
-    pending_.insert_or_assign(path, Pending{up, now, kFirstDelay});
+    renew(now, path).up = up;
+}
+
+void StatusTeller::tell_weight(base::Instant now, std::size_t path, std::uint16_t weight)
+{
+    is_stale_ = is_stale_ || (running_ && running_->path == path);
+    renew(now, path).weight = weight;
+}
+
+StatusTeller::Pending &StatusTeller::renew(base::Instant now, std::size_t path)
+{
+    Pending &pending = pending_[path];
+    pending.due = now;
+    pending.delay = kFirstDelay;
+    return pending;
 }
 
 void StatusTeller::forget(std::size_t path)
 {
-    pending_.erase(path);
+    const auto found = pending_.find(path);
+    if (found != pending_.end() && found->second.weight)
+        found->second.up.reset();
+    else if (found != pending_.end())
+        pending_.erase(found);
     is_stale_ = is_stale_ || (running_ && running_->path == path);
 }
 
@@ -38,7 +56,7 @@ std::optional<StatusTeller::Report> StatusTeller::start(base::Instant now)
                                         [](const auto &a, const auto &b) { return a.second.due < b.second.due; });
     if (first == pending_.end() || first->second.due > now)
         return std::nullopt;
-    running_ = Report{first->first, first->second.up};
+    running_ = Report{first->first, first->second.up, first->second.weight};
     is_stale_ = false;
     return running_;
 }

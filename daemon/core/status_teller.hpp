@@ -4,27 +4,30 @@
 #include "daemon/base/time.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <optional>
 
 namespace mpt::core {
 
-// What a connection's peer is still to be told about the status of its paths: one exchange at a time (see
-// HandshakeInitiator), of each path only the latest status, and an exchange that failed is tried again, after 1 s and
-// then ever later up to a minute, until the peer has answered or the matter is out of date.
+// What a connection's peer is still to be told about its paths, their status and the weights that it shall use: one
+// exchange at a time (see HandshakeInitiator), of each path only the latest, and an exchange that failed is tried
+// again, after 1 s and then ever later up to a minute, until the peer has answered or the matter is out of date.
 class StatusTeller {
 public:
     struct Report {
         std::size_t path;
-        bool up;
+        std::optional<bool> up{};              // the status
+        std::optional<std::uint16_t> weight{}; // weight_out of the peer's path
 
         friend bool operator==(const Report &, const Report &) = default;
     };
 
     // The peer shall know that; replaces what it was to be told about the path.
     void tell(base::Instant now, std::size_t path, bool up);
+    void tell_weight(base::Instant now, std::size_t path, std::uint16_t weight);
 
-    // Nothing is to be told about the path any more. An exchange that runs goes on.
+    // The path's status is not to be told any more. An exchange that runs goes on.
     void forget(std::size_t path);
 
     // The exchange to begin now; nothing if one is running or none is due.
@@ -44,10 +47,13 @@ public:
 
 private:
     struct Pending {
-        bool up;
+        std::optional<bool> up;
+        std::optional<std::uint16_t> weight;
         base::Instant due;
         base::Duration delay; // before the next try, should this one fail
     };
+
+    Pending &renew(base::Instant now, std::size_t path);
 
     std::map<std::size_t, Pending> pending_; // by path; the running one stays until it is answered
     std::optional<Report> running_;

@@ -83,6 +83,9 @@ public:
     base::Result<void> set_path_by_peer(const std::string &connection, std::size_t path, bool up);
     // 1-10000, else kInvalidArgument.
     base::Result<void> set_weight(const std::string &connection, std::size_t path, unsigned weight);
+    // The weight that the peer shall give its end of the path. kNotSupported unless the connection is of authentication
+    // type 3: no other peer can be told.
+    base::Result<void> set_weight_in(const std::string &connection, std::size_t path, unsigned weight);
 
     // A connection that a peer has created; it is in no file before save(). Its paths carry nothing before the peer
     // was heard on them.

@@ -27,6 +27,14 @@ void append(std::vector<std::string> &to, const std::vector<std::string> &lines)
     to.insert(to.end(), lines.begin(), lines.end());
 }
 
+base::Result<void> check_weight(unsigned weight)
+{
+    if (weight >= 1 && weight <= config::kMaxWeight)
+        return {};
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      fmt::format("a weight is 1 to {}, not {}", config::kMaxWeight, weight));
+}
+
 } // namespace
 
 ConnectionRecord *Manager::find_record(std::string_view name) const
@@ -483,9 +491,8 @@ base::Result<void> Manager::set_weight(const std::string &connection, std::size_
     ConnectionRecord *record = find_record(connection);
     if (record == nullptr || path >= record->paths.size())
         return no_path(connection, path);
-    if (weight < 1 || weight > config::kMaxWeight)
-        return base::fail(base::ErrorCode::kInvalidArgument,
-                          fmt::format("a weight is 1 to {}, not {}", config::kMaxWeight, weight));
+    if (auto checked = check_weight(weight); !checked)
+        return checked;
     record->config.paths[path].weight_out = static_cast<std::uint16_t>(weight);
     record->paths[path].parameters.weight = static_cast<std::uint16_t>(weight);
     plane_.set_connection(parameters_of(*record));
@@ -495,6 +502,25 @@ base::Result<void> Manager::set_weight(const std::string &connection, std::size_
         observer_->on_connection_changed(*record);
     }
     return committed;
+}
+
+base::Result<void> Manager::set_weight_in(const std::string &connection, std::size_t path, unsigned weight)
+{
+    ConnectionRecord *record = find_record(connection);
+    if (record == nullptr || path >= record->paths.size())
+        return no_path(connection, path);
+    if (auto checked = check_weight(weight); !checked)
+        return checked;
+    if (record->config.auth_type != config::AuthType::kHmacSha256)
+        return base::fail(
+            base::ErrorCode::kNotSupported,
+            fmt::format("the peer of {} cannot be told a weight: that needs auth_type = 3 on both hosts", connection));
+    record->config.paths[path].weight_in = static_cast<std::uint16_t>(weight);
+    if (observer_ != nullptr) {
+        observer_->on_path_changed(*record, path);
+        observer_->on_connection_changed(*record);
+    }
+    return {};
 }
 
 PathState Manager::path_state(const std::string &connection, std::size_t path) const

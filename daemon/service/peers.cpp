@@ -12,15 +12,15 @@ namespace mpt::service {
 
 namespace {
 
-// Messages of one source that are looked at: far more than the exchanges of any peer, and little work.
+// Questions of one source that are looked at: far more than the exchanges of any peer, and little work.
 constexpr std::uint32_t kMessagesPerSecond = 50;
 constexpr std::uint32_t kMessageBurst = 200;
 // Connections that peers create, all together.
 constexpr std::uint32_t kCreationsPerSecond = 1;
 constexpr std::uint32_t kCreationBurst = 20;
-// How long the key of conf.template is kept before the file is read once more: a create that is not authentic yet is
-// no reason to read files.
-constexpr base::Duration kTemplateKeyLife = std::chrono::seconds(1);
+// How long what conf.template says of keys is kept before the file is read once more: a create that is not authentic
+// yet is no reason to read files.
+constexpr base::Duration kCreateAuthLife = std::chrono::seconds(1);
 
 constexpr std::uint8_t kSend = 1; // guide Table 2
 constexpr std::uint8_t kReceive = 2;
@@ -37,16 +37,25 @@ base::Address public_address(const ConnectionRecord &record, std::size_t path)
     return configured.is_unspecified() ? record.paths[path].parameters.local.address : configured;
 }
 
-std::string words(bool up)
+// What the peer is told, for people.
+std::string words_of(const core::StatusTeller::Report &report)
 {
-    return up ? "up" : "down";
+    if (!report.up)
+        return fmt::format("the weight {} for path {}", report.weight.value_or(0), report.path);
+    return fmt::format("that a path is {}", *report.up ? "up" : "down");
+}
+
+// A create is never without a hash (guide 4.7).
+config::AuthType create_type(const config::ConnectionConfig &config)
+{
+    return std::max(config.auth_type, config::AuthType::kSha256);
 }
 
 } // namespace
 
 Peers::Peers(Manager &manager, ConfigDirectory &directory, Network &network, ControlPort &port, const Random &random)
     : manager_(manager), directory_(directory), network_(network), port_(port), random_(random),
-      messages_(kMessagesPerSecond, kMessageBurst, std::uint64_t{random()} << 32 | random()),
+      messages_(kMessagesPerSecond, kMessageBurst, base::load_be<std::uint64_t>(random().data())),
       creations_(kCreationsPerSecond, kCreationBurst, 0)
 {
 }
@@ -102,6 +111,24 @@ void Peers::on_path_status(base::Instant now, const std::string &connection, std
     tell(now, *record, telling);
 }
 
+void Peers::on_settings(base::Instant now)
+{
+    for (const auto &record : manager_.connections()) {
+        if (record->config.auth_type != config::AuthType::kHmacSha256)
+            continue;
+        Telling &telling = telling_of(*record);
+        std::vector<std::uint16_t> weights;
+        for (const config::PathConfig &path : record->config.paths)
+            weights.push_back(path.weight_in);
+        const bool may_tell = (record->config.permission & kSend) != 0 && record->config.remote_cmd_port;
+        for (std::size_t i = 0; may_tell && i < std::min(weights.size(), telling.weights.size()); ++i)
+            if (weights[i] != telling.weights[i])
+                telling.teller.tell_weight(now, i, weights[i]);
+        telling.weights = std::move(weights);
+        tell(now, *record, telling);
+    }
+}
+
 // What was to be told between other tunnel addresses concerns nobody any more.
 Peers::Telling &Peers::telling_of(const ConnectionRecord &record)
 {
@@ -124,7 +151,7 @@ std::optional<Peers::Way> Peers::way_for(const ConnectionRecord &record, const c
     for (std::size_t i = 0; i < record.paths.size() && !chosen; ++i)
         if (i != report.path && is_up(i))
             chosen = i;
-    if (!chosen && report.up && is_up(report.path))
+    if (!chosen && report.up.value_or(true) && is_up(report.path))
         chosen = report.path;
     if (!chosen)
         return std::nullopt;
@@ -138,11 +165,13 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
         return;
     const auto is_so = [&](const core::StatusTeller::Report &report) {
         return report.path < record.paths.size() &&
-               report.up == (manager_.path_state(record.config.name, report.path).status == core::PathStatus::kUp);
+               (!report.up ||
+                *report.up == (manager_.path_state(record.config.name, report.path).status == core::PathStatus::kUp));
     };
     auto report = telling.teller.start(now);
     for (; report && !is_so(*report); report = telling.teller.start(now)) { // a reload or restart has changed it
-        telling.teller.forget(report->path);
+        if (report->up)
+            telling.teller.forget(report->path);
         telling.teller.on_answer();
     }
     if (!report)
@@ -153,16 +182,24 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
     const config::ConnectionConfig &own = record.config;
     core::HandshakeRequest request;
     request.command = proto::ControlCommand::kPathStatus;
-    request.argument = report->up ? proto::kPathUp : proto::kPathDown;
+    request.argument = report->up.value_or(true) ? proto::kPathUp : proto::kPathDown;
     request.auth = own.auth_type;
     request.key = key_of(own);
+    request.random = random_();
     request.initiator = own.ip_local;
     request.responder = *own.ip_remote;
     request.peer = way->peer;
-    const auto body = proto::encode_path_addresses(
-        {public_address(record, report->path), record.paths[report->path].parameters.remote.address});
-    request.body.assign(body.begin(), body.end());
+    if (own.auth_type == config::AuthType::kHmacSha256) {
+        const auto body = proto::encode_path_change(
+            {static_cast<std::uint8_t>(report->path), report->up.has_value(), report->weight});
+        request.body.assign(body.begin(), body.end());
+    } else {
+        const auto body = proto::encode_path_addresses(
+            {public_address(record, report->path), record.paths[report->path].parameters.remote.address});
+        request.body.assign(body.begin(), body.end());
+    }
     telling.exchange.emplace(Exchange{core::HandshakeInitiator(now, std::move(request)), *way, ""});
+    telling.what = words_of(*report);
     send(*telling.exchange, telling.exchange->handshake.on_deadline(now));
 }
 
@@ -170,7 +207,6 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
 void Peers::tell_done(base::Instant now, const ConnectionRecord &record, Telling &telling, Notices &notices)
 {
     const core::HandshakeInitiator &handshake = telling.exchange->handshake;
-    const bool up = handshake.request().argument == proto::kPathUp;
     std::string failure;
     if (!handshake.answer())
         failure = telling.exchange->failure.empty() ? "it does not answer" : telling.exchange->failure;
@@ -181,9 +217,9 @@ void Peers::tell_done(base::Instant now, const ConnectionRecord &record, Telling
     else
         telling.teller.on_failure(now);
     if (std::exchange(telling.failure, failure) != failure && !failure.empty())
-        notices.push_back({Notice::Level::kWarning,
-                           fmt::format("connection {}: telling the peer {} that a path is {}: {}", record.config.name,
-                                       telling.exchange->way.peer.to_string(), words(up), failure)});
+        notices.push_back(
+            {Notice::Level::kWarning, fmt::format("connection {}: telling the peer {} {}: {}", record.config.name,
+                                                  telling.exchange->way.peer.to_string(), telling.what, failure)});
     telling.exchange.reset();
     tell(now, record, telling);
 }
@@ -247,15 +283,18 @@ void Peers::on_datagram(base::Instant now, const base::Endpoint &peer, const bas
                         base::ConstOctets datagram, Notices &notices)
 {
     const auto drop = [this](proto::ControlDrop reason) { ++drops_[static_cast<std::size_t>(reason)]; };
-    if (!messages_.allow(now, peer.address))
-        return drop(proto::ControlDrop::kRateLimit);
     const auto message = proto::decode_control(datagram);
     if (!message)
         return drop(message.error());
-    if (message->round % 2 == 1)
-        take_question(now, {peer, local}, *message, datagram, notices);
-    else if (!take_answer(now, peer, *message, datagram, notices))
-        drop(proto::ControlDrop::kNoExchange);
+    if (message->round % 2 == 0) {
+        // Without limit: whoever floods us in the peer's name shall not keep its answers away.
+        if (!take_answer(now, peer, *message, datagram, notices))
+            drop(proto::ControlDrop::kNoExchange);
+        return;
+    }
+    if (!messages_.allow(now, peer.address))
+        return drop(proto::ControlDrop::kRateLimit);
+    take_question(now, {peer, local}, *message, datagram, notices);
 }
 
 bool Peers::take_answer(base::Instant now, const base::Endpoint &peer, const proto::ControlMessage &message,
@@ -293,23 +332,21 @@ void Peers::take_question(base::Instant now, const core::ControlRoute &route, co
                           base::ConstOctets datagram, Notices &notices)
 {
     const auto drop = [this](proto::ControlDrop reason) { ++drops_[static_cast<std::size_t>(reason)]; };
-    config::AuthType auth = config::AuthType::kSha256;
-    proto::ControlKey key;
+    Auth auth;
     if (message.command == proto::ControlCommand::kPathStatus) {
         const ConnectionRecord *record = manager_.find_between(message.responder, message.initiator);
         if (record == nullptr)
             return drop(proto::ControlDrop::kUnknownPeer);
-        auth = record->config.auth_type;
-        key = key_of(record->config);
+        auth = {record->config.auth_type, key_of(record->config)};
     } else {
         if (!manager_.interface().accept_remote)
             return drop(proto::ControlDrop::kUnknownPeer);
-        const std::optional<proto::ControlKey> found = template_key(now);
+        const std::optional<Auth> found = create_auth(now);
         if (!found)
             return drop(proto::ControlDrop::kUnknownPeer);
-        key = *found;
+        auth = *found;
     }
-    auto step = responder_.on_message(now, route, message, datagram, auth, key, random_());
+    auto step = responder_.on_message(now, route, message, datagram, auth.type, auth.key, random_());
     if (!step)
         return drop(step.error());
     answer(route, step->send);
@@ -328,38 +365,56 @@ Peers::Reply Peers::do_task(base::Instant now, const core::HandshakeTask &task, 
 Peers::Reply Peers::set_path(const core::HandshakeTask &task, Notices &notices)
 {
     const ConnectionRecord *record = manager_.find_between(task.responder, task.initiator);
-    const auto addresses = proto::decode_path_addresses(task.body);
-    if (record == nullptr || !addresses)
+    if (record == nullptr)
         return {proto::ControlResult::kNoSuchPath, {}};
     if ((record->config.permission & kReceive) == 0)
         return {proto::ControlResult::kNotPermitted, {}};
-    const std::string name = record->config.name;
-    for (std::size_t i = 0; i < record->paths.size(); ++i) {
-        if (record->paths[i].parameters.remote.address != addresses->local ||
-            public_address(*record, i) != addresses->remote)
-            continue;
-        const auto set = manager_.set_path_by_peer(name, i, task.argument == proto::kPathUp);
-        if (!set)
-            notices.push_back({Notice::Level::kError, set.error().text});
-        return {set ? proto::ControlResult::kDone : proto::ControlResult::kFailed, {}};
+    const auto asked = change_of(*record, task);
+    if (!asked)
+        return {proto::ControlResult::kNoSuchPath, {}};
+    base::Result<void> done;
+    if (asked->sets_status)
+        done = manager_.set_path_by_peer(record->config.name, asked->path, task.argument == proto::kPathUp);
+    if (done && asked->weight) {
+        done = manager_.set_weight(record->config.name, asked->path, *asked->weight);
+        notices.push_back(
+            {Notice::Level::kInfo, fmt::format("connection {}: path {} has the weight {}, told by the peer",
+                                               record->config.name, asked->path, *asked->weight)});
     }
-    return {proto::ControlResult::kNoSuchPath, {}};
+    if (!done)
+        notices.push_back({Notice::Level::kError, done.error().text});
+    return {done ? proto::ControlResult::kDone : proto::ControlResult::kFailed, {}};
+}
+
+// What the peer asks for, of a path that there is.
+std::optional<proto::PathChange> Peers::change_of(const ConnectionRecord &record, const core::HandshakeTask &task)
+{
+    if (task.auth == config::AuthType::kHmacSha256) {
+        const auto change = proto::decode_path_change(task.body);
+        return change && change->path < record.paths.size() ? std::optional(*change) : std::nullopt;
+    }
+    const auto addresses = proto::decode_path_addresses(task.body);
+    for (std::size_t i = 0; addresses && i < record.paths.size(); ++i)
+        if (record.paths[i].parameters.remote.address == addresses->local &&
+            public_address(record, i) == addresses->remote)
+            return proto::PathChange{static_cast<std::uint8_t>(i), true, std::nullopt};
+    return std::nullopt;
 }
 
 // ---- creating
 
 // Nothing if nobody can create a connection here.
-std::optional<proto::ControlKey> Peers::template_key(base::Instant now)
+std::optional<Peers::Auth> Peers::create_auth(base::Instant now)
 {
-    if (now < template_key_expires_)
-        return template_key_;
+    if (now < create_auth_expires_)
+        return create_auth_;
     Notices unused; // nobody may fill the log from outside
-    template_key_.reset();
-    template_key_expires_ = now + kTemplateKeyLife;
+    create_auth_.reset();
+    create_auth_expires_ = now + kCreateAuthLife;
     if (const auto conf_template = load_template(directory_, manager_.interface(), unused))
         if (const auto key = core::create_key(*conf_template, manager_.interface().allow_default_key))
-            template_key_ = *key;
-    return template_key_;
+            create_auth_ = Auth{create_type(*conf_template), *key};
+    return create_auth_;
 }
 
 Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, Notices &notices)
@@ -389,6 +444,7 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
         return refuse(accepted.error().result, accepted.error().text);
     if (auto added = manager_.add_created(accepted->connection, peer, notices); !added)
         return refuse(proto::ControlResult::kFailed, added.error().text);
+    on_settings(now);
     const base::ConstOctets text = base::as_octets(accepted->text);
     return {proto::ControlResult::kDone, {text.begin(), text.end()}};
 }
@@ -479,7 +535,8 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
         return done(base::Failure(text.error()));
     core::HandshakeRequest request;
     request.command = proto::ControlCommand::kCreate;
-    request.auth = config::AuthType::kSha256;
+    request.auth = create_type(*own);
+    request.random = random_();
     request.key = *key;
     request.initiator = own->ip_local;
     request.responder = own->ip_remote.value_or(base::Address::any(own->ip_ver));
@@ -516,20 +573,27 @@ void Peers::created(Creating creating, Notices &notices)
         return creating.done(
             base::fail(base::ErrorCode::kConflict,
                        fmt::format("{} does not create the connection: {}", peer, proto::to_string(answer->result))));
-    // What was asked for must still be what is there.
-    const auto now_own = own_side(creating.own.file);
+    const auto done = complete(creating, answer->body, notices);
+    creating.done(done.map_error([](base::Error error) {
+        error.text += " (the peer has created its side already: it must be deleted there before another create)";
+        return error;
+    }));
+}
+
+// Completes our side with what the peer says of its own.
+base::Result<void> Peers::complete(const Creating &creating, base::ConstOctets text, Notices &notices)
+{
+    const config::ConnectionConfig &own = creating.own;
+    const auto now_own = own_side(own.file);
     if (!now_own)
-        return creating.done(base::Failure(now_own.error()));
-    if (*now_own != creating.own)
-        return creating.done(base::fail(base::ErrorCode::kConflict,
-                                        fmt::format("connections/{} was changed while the peer was asked: the peer has "
-                                                    "created its side, this one is left as it is",
-                                                    creating.own.file)));
-    const auto complete =
-        core::complete_create(creating.own, base::as_text(answer->body), create_context(creating.own.file));
+        return base::Failure(now_own.error());
+    if (*now_own != own)
+        return base::fail(base::ErrorCode::kConflict,
+                          fmt::format("connections/{} was changed while the peer was asked", own.file));
+    const auto complete = core::complete_create(own, base::as_text(text), create_context(own.file));
     if (!complete)
-        return creating.done(base::Failure(complete.error()));
-    creating.done(manager_.complete(creating.filed, *complete, notices));
+        return base::Failure(complete.error());
+    return manager_.complete(creating.filed, *complete, notices);
 }
 
 } // namespace mpt::service

@@ -21,7 +21,7 @@ namespace mpt::service {
 // and one can create the connection on the other (guide 2.6.3.1 permission, and 4.7).
 class Peers {
 public:
-    using Random = std::function<std::uint32_t()>; // numbers that nobody can predict
+    using Random = std::function<proto::RandomNumber()>; // numbers that nobody can predict
     // What has become of a create.
     using Done = std::function<void(base::Result<void>)>;
 
@@ -31,6 +31,8 @@ public:
     // The status of a path has changed: the peer is told if it cannot know and `permission` has SEND.
     void on_path_status(base::Instant now, const std::string &connection, std::size_t path,
                         const core::StatusChange &change);
+    // Settings may have changed: a peer that can be told is told the weights that are new (weight_in).
+    void on_settings(base::Instant now);
     // A datagram has come to the control port, from `peer` to our address `local`.
     void on_datagram(base::Instant now, const base::Endpoint &peer, const base::Address &local,
                      base::ConstOctets datagram, Notices &notices);
@@ -62,7 +64,9 @@ private:
         base::Address local; // tunnel addresses
         base::Address remote;
         core::StatusTeller teller;
+        std::vector<std::uint16_t> weights; // weight_in of the paths, as they were last looked at
         std::optional<Exchange> exchange;
+        std::string what;    // is told by the exchange, for people
         std::string failure; // that was told last
     };
     struct Creating {
@@ -92,12 +96,19 @@ private:
     };
     Reply do_task(base::Instant now, const core::HandshakeTask &task, Notices &notices);
     Reply set_path(const core::HandshakeTask &task, Notices &notices);
+    static std::optional<proto::PathChange> change_of(const ConnectionRecord &record, const core::HandshakeTask &task);
     Reply accept(base::Instant now, const core::HandshakeTask &task, Notices &notices);
     // The exchange is over, or has taken too long.
     void created(Creating creating, Notices &notices);
+    base::Result<void> complete(const Creating &creating, base::ConstOctets text, Notices &notices);
     config::ConnectionConfig in_use(config::ConnectionConfig config, const ConnectionRecord *record) const;
     core::CreateContext create_context(const std::string &file, std::vector<std::string> files = {}) const;
-    std::optional<proto::ControlKey> template_key(base::Instant now);
+    // How the messages of a create, or of a connection, must be authenticated.
+    struct Auth {
+        config::AuthType type = config::AuthType::kSha256;
+        proto::ControlKey key;
+    };
+    std::optional<Auth> create_auth(base::Instant now);
     base::Result<config::ConnectionConfig> own_side(const std::string &file) const;
 
     Manager &manager_;
@@ -106,12 +117,12 @@ private:
     ControlPort &port_;
     const Random random_;
     core::HandshakeResponder responder_;
-    core::SourceLimiter messages_;                  // of a source
-    core::SourceLimiter creations_;                 // of all
-    std::map<std::string, Telling> tellings_;       // by file, for names change
-    std::map<std::string, Creating> creating_;      // by file
-    std::optional<proto::ControlKey> template_key_; // until template_key_expires_
-    base::Instant template_key_expires_{};
+    core::SourceLimiter messages_;             // of a source
+    core::SourceLimiter creations_;            // of all
+    std::map<std::string, Telling> tellings_;  // by file, for names change
+    std::map<std::string, Creating> creating_; // by file
+    std::optional<Auth> create_auth_;          // until create_auth_expires_
+    base::Instant create_auth_expires_{};
     std::array<std::uint64_t, proto::kControlDropCount> drops_{};
 };
 

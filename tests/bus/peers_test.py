@@ -77,6 +77,29 @@ class PathStatus(PeersTest):
     def test_type_2(self):
         self.changes(2)
 
+    def test_type_3(self):
+        self.changes(3)
+
+    def test_weight_of_the_peer(self):
+        pair = self.make_hosts()
+        pair.start(auth_type=3, auth_key=KEY)
+        a, b = pair['a'], pair['b']
+        monitor = b.bus.monitor()
+        a.done('path', 'link', 1, 'weight-in', 77)
+        lab.wait_for(lambda: b.path(1)['weight_out'] == 77, 'b sends with that weight')
+        self.assertEqual((a.path(1)['weight_in'], b.path(0)['weight_out']), (77, 1))
+        lab.wait_for(lambda: any('WeightOut' in str(message) for message in monitor.messages(member='PropertiesChanged')), 'all are told')
+        b.done('save')
+        self.assertIn('weight_out = 77', b.file('link.conf').read_text().replace('  ', ' '))
+        status, _, error = a.mpt('path', 'link', 1, 'weight-in', 0)
+        self.assertEqual(status, 64, error)
+        for host in hosts.HOSTS:
+            pair[host].file('link.conf').write_text(pair.link(host, SILENT, auth_type=2, auth_key=KEY))
+            pair[host].done('reload')
+        status, _, error = a.mpt('path', 'link', 1, 'weight-in', 5)
+        self.assertNotEqual(status, 0)
+        self.assertIn('auth_type = 3', error)
+
     def test_ipv6(self):
         pair = self.make_hosts(version=6)
         pair.start(auth_type=2, auth_key=KEY)
@@ -99,7 +122,7 @@ class PathStatus(PeersTest):
     def test_silent_cut(self):
         """b would wait for ten minutes: it is told by a, which has missed keepalives. They bring the path back on both."""
         slow = {'keepalive_msec': 100, 'dead_time': 600}
-        for auth_type in (0, 1, 2):
+        for auth_type in (0, 1, 2, 3):
             pair = self.make_hosts()
             pair.start({'keepalive_msec': 100, 'dead_msec': 300}, slow, auth_type=auth_type, auth_key=KEY)
             pair['b'].wait_status(0, UP)
@@ -234,12 +257,15 @@ class Loss(PeersTest):
     def test_type_2(self):
         self.agree(2)
 
+    def test_type_3(self):
+        self.agree(3)
+
 
 class Create(PeersTest):
     TEMPLATE = {'name': 'Template', 'permission': 3, 'ip_ver': 4, 'ip_local': '10.0.0.3', 'local_port': 65060, 'path_count': 2,
                 'network_count': 0, 'reorder_window': 900, 'max_buffdelay_msec': 300, 'status': 0, 'auth_type': 0, 'auth_key': KEY}
 
-    def make_pair(self, template=True, accept_remote=1, **keys):
+    def make_pair(self, template=True, accept_remote=1, template_keys=None, **keys):
         pair = self.make_hosts()
         paths = [lab.path(f'eth{n + 1}', lab.path_address('a', 4, n), lab.path_address('b', 4, n), weight=2 - n, weight_in=7 + n,
                           keepalive_time=1, cmd_default=1 - n) for n in (0, 1)]
@@ -250,7 +276,7 @@ class Create(PeersTest):
         pair.configure('a', pair.interface_conf('a'), link='; of a\n' + '\n'.join(lines) + '\n').start()
         b = pair.configure('b', pair.interface_conf('b', accept_remote=accept_remote))
         if template:
-            b.file('conf.template').write_text(lab.ini([('connection', self.TEMPLATE)] + [
+            b.file('conf.template').write_text(lab.ini([('connection', {**self.TEMPLATE, **(template_keys or {})})] + [
                 (f'path_{n}', {'interface_name': f'eth{n + 1}', 'ip_ver': 4, 'public_ipaddr': lab.path_address('b', 4, n),
                                'gateway_ipaddr': lab.path_address('a', 4, n), 'status': 0}) for n in (0, 1)]))
         b.start()
@@ -322,6 +348,29 @@ class Create(PeersTest):
             self.assertIn(word, error)
         for host in hosts.HOSTS:
             self.assertEqual(pair[host].connections(), [])
+
+    def test_type_3(self):
+        pair = self.make_pair(auth_type=3, template_keys={'auth_type': 3})
+        a, b = pair['a'], pair['b']
+        a.done('create', 'link.conf')
+        for host in (a, b):
+            for number in (0, 1):
+                host.wait_status(number, UP)
+            self.assertEqual([connection['auth_type'] for connection in host.connections()], [3])
+            host.done('save')
+        lab.wait_for(pair.ping, 'the tunnel works')
+        for host in (a, b):
+            host.restart()
+        for host in (a, b):
+            for number in (0, 1):
+                host.wait_status(number, UP)
+        lab.wait_for(pair.ping, 'the tunnel is back by itself')
+
+    def test_what_is_weaker_than_the_template(self):
+        self.refused(self.make_pair(auth_type=2, template_keys={'auth_type': 3}), 'allow_default_key')
+        pair = self.make_pair(auth_type=1, template_keys={'auth_type': 3})
+        self.refused(pair, '10.1.1.3:60456 does not answer')
+        self.assertEqual(pair['b'].daemon.statistics().control, {'drop_wrong_authentication_type': 6})
 
     def test_with_another_key(self):
         pair = self.make_pair(auth_key=KEY[::-1])

@@ -93,7 +93,7 @@ private:
         Host &host = hosts_[n];
         if (const auto report = host.teller.start(now_)) {
             HandshakeRequest request = status_request(host.auth);
-            request.argument = report->up ? proto::kPathUp : proto::kPathDown;
+            request.argument = report->up.value() ? proto::kPathUp : proto::kPathDown;
             request.initiator = host.tunnel;
             request.responder = host.peer_tunnel;
             request.peer = host.peer_at;

@@ -101,5 +101,34 @@ TEST(StatusTeller, WhatIsOutOfDateIsNotTriedAgain)
     EXPECT_FALSE(teller.start(kStart + 1h));
 }
 
+TEST(StatusTeller, StatusAndWeightOfAPathGoTogether)
+{
+    StatusTeller teller;
+    teller.tell(kStart, 0, false);
+    teller.tell_weight(kStart, 0, 7);
+    EXPECT_EQ(teller.start(kStart), (Report{0, false, 7}));
+    teller.on_answer();
+    EXPECT_FALSE(teller.deadline());
+
+    teller.tell_weight(kStart, 0, 8);
+    ASSERT_TRUE(teller.start(kStart));
+    teller.tell_weight(kStart, 0, 9); // while the other is told
+    teller.on_answer();
+    EXPECT_EQ(teller.start(kStart), (Report{0, std::nullopt, 9}));
+}
+
+TEST(StatusTeller, AWeightIsStillToldWhenTheStatusIsOutOfDate)
+{
+    StatusTeller teller;
+    teller.tell_weight(kStart, 0, 7);
+    teller.tell(kStart, 0, false);
+    ASSERT_TRUE(teller.start(kStart));
+    teller.forget(0);
+    teller.on_failure(kStart);
+    EXPECT_EQ(teller.start(kStart), (Report{0, std::nullopt, 7}));
+    teller.on_failure(kStart);
+    EXPECT_EQ(teller.deadline(), kStart + 1s);
+}
+
 } // namespace
 } // namespace mpt::core

@@ -88,7 +88,12 @@ struct Host {
         for (auto &[name, states] : plane.states)
             for (PathState &state : states)
                 state.status = core::PathStatus::kUp;
-        peers.emplace(*manager, directory, network, port, [this] { return ++random; });
+        peers.emplace(*manager, directory, network, port, [this] {
+            proto::RandomNumber drawn{};
+            drawn[15] = static_cast<std::byte>(++random);
+            drawn[3] = drawn[15];
+            return drawn;
+        });
     }
     // As the data plane would tell.
     void path_is(base::Instant now, std::size_t path, core::PathStatus status, core::StatusReason reason)
@@ -100,7 +105,7 @@ struct Host {
     core::PathStatus status(std::size_t path) { return plane.states.at("link").at(path).status; }
 
     int number;
-    std::uint32_t random = 1000;
+    std::uint8_t random = 100;
     MemoryDirectory directory;
     MemoryNetwork network;
     MemoryPlane plane;
@@ -164,7 +169,7 @@ protected:
 
 TEST_F(PeersTest, APathThatIsSetDownIsToldAndObeyed)
 {
-    for (const int auth_type : {0, 1, 2}) {
+    for (const int auth_type : {0, 1, 2, 3}) {
         both(3, auth_type);
         a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
         EXPECT_THAT(a.port.interfaces, ElementsAre("eth2")) << "over the other path";
@@ -317,23 +322,100 @@ TEST_F(PeersTest, LossOnlyDelaysAgreement)
     }
 }
 
+TEST_F(PeersTest, BetweenHostsOfOursPathsAreNamedByNumber)
+{
+    for (const int auth_type : {0, 3}) {
+        both(3, auth_type);
+        std::string &file = b.directory.files["link.conf"]; // a translator stands between
+        file.replace(file.find("remote_ipaddr = 10.2.2.2"), 24, "remote_ipaddr = 192.0.2.9");
+        ASSERT_TRUE(b.manager->reload("", b.notices));
+        a.path_is(now, 1, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+        carry();
+        EXPECT_EQ(b.status(1), auth_type == 3 ? core::PathStatus::kDead : core::PathStatus::kUp);
+    }
+}
+
+TEST_F(PeersTest, NothingWeakerIsObeyed)
+{
+    both(3, 3);
+    std::string &file = a.directory.files["link.conf"];
+    file.replace(file.find("auth_type = 3"), 13, "auth_type = 2");
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    a.path_is(now, 1, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    wait(20s);
+    EXPECT_EQ(b.status(1), core::PathStatus::kUp);
+    EXPECT_GE(b.peers->drops()[static_cast<std::size_t>(proto::ControlDrop::kWrongAuthType)], 6U);
+}
+
+TEST_F(PeersTest, ThePeerIsToldItsWeight)
+{
+    both(3, 3);
+    for (Host *host : {&a, &b})
+        host->peers->on_settings(now);
+    EXPECT_THAT(a.port.sent, IsEmpty()) << "nothing is new";
+    ASSERT_TRUE(a.manager->set_weight_in("link", 1, 77));
+    a.peers->on_settings(now);
+    carry();
+    EXPECT_EQ(b.manager->find("link")->config.paths[1].weight_out, 77);
+    EXPECT_EQ(b.plane.connections.at("link").paths[1].weight, 77);
+    EXPECT_EQ(b.manager->find("link")->config.paths[0].weight_out, 1) << "the other path";
+    EXPECT_EQ(b.status(1), core::PathStatus::kUp);
+
+    // As long as no path is up it cannot be told; then with the status of the path.
+    for (const std::size_t path : {0, 1})
+        a.path_is(now, path, core::PathStatus::kInterfaceDown, core::StatusReason::kInterface);
+    a.port.sent.clear();
+    ASSERT_TRUE(a.manager->set_weight_in("link", 0, 33));
+    a.peers->on_settings(now);
+    wait(10s, [](const Datagram &) { return false; });
+    EXPECT_EQ(b.manager->find("link")->config.paths[0].weight_out, 1);
+    a.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kKeepalive);
+    wait(10s);
+    EXPECT_EQ(b.manager->find("link")->config.paths[0].weight_out, 33);
+    EXPECT_EQ(b.status(0), core::PathStatus::kUp) << "a keepalive has said so, not we";
+
+    std::string &file = a.directory.files["link.conf"];
+    file.replace(file.find("weight_in = 12"), 14, "weight_in = 99");
+    ASSERT_TRUE(a.manager->reload("link.conf", a.notices));
+    a.peers->on_settings(now);
+    wait(10s);
+    EXPECT_EQ(b.manager->find("link")->config.paths[1].weight_out, 99);
+}
+
+TEST_F(PeersTest, AWeightIsToldToWhomItCanBeToldAlone)
+{
+    both(3, 2);
+    EXPECT_EQ(a.manager->set_weight_in("link", 1, 77).error().code, base::ErrorCode::kNotSupported);
+    both(1, 3); // it may not receive
+    for (Host *host : {&a, &b})
+        host->peers->on_settings(now);
+    EXPECT_EQ(a.manager->set_weight_in("link", 1, 0).error().code, base::ErrorCode::kInvalidArgument);
+    EXPECT_EQ(a.manager->set_weight_in("link", 2, 1).error().code, base::ErrorCode::kNotFound);
+    ASSERT_TRUE(a.manager->set_weight_in("link", 1, 77));
+    a.peers->on_settings(now);
+    carry();
+    EXPECT_EQ(b.manager->find("link")->config.paths[1].weight_out, 2);
+    ASSERT_EQ(a.notices.size(), 1U);
+    EXPECT_THAT(a.notices[0].text, HasSubstr("the weight 77 for path 1: not permitted"));
+}
+
 TEST_F(PeersTest, ForeignMessagesAreCountedAndNotAnswered)
 {
     both(3, 2);
     a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
     Datagram forged = a.port.sent.front();
-    forged.octets.back() ^= std::byte{1}; // the announced length
+    forged.octets[8] ^= std::byte{1}; // of the hash
     a.port.sent.clear();
     const auto send = [&](const Datagram &datagram) {
         b.peers->on_datagram(now, {datagram.local, 60456}, datagram.peer.address, datagram.octets, b.notices);
     };
     const auto drops = [&](proto::ControlDrop reason) { return b.peers->drops()[static_cast<std::size_t>(reason)]; };
     send(forged);
-    EXPECT_EQ(drops(proto::ControlDrop::kWrongHash) + drops(proto::ControlDrop::kBodyLength), 1U);
+    EXPECT_EQ(drops(proto::ControlDrop::kWrongHash), 1U);
     send({forged.local, forged.peer, {}});
     EXPECT_EQ(drops(proto::ControlDrop::kTruncated), 1U);
     for (int i = 0; i < 1000; ++i)
-        send({forged.local, forged.peer, {}});
+        send(forged);
     EXPECT_GT(drops(proto::ControlDrop::kRateLimit), 500U);
     EXPECT_THAT(b.port.sent, IsEmpty());
     EXPECT_THAT(b.notices, IsEmpty()) << "nobody fills the log from outside";
@@ -438,6 +520,30 @@ TEST_F(Create, AnotherKeyIsNotAnswered)
     EXPECT_FALSE(create());
     EXPECT_THAT(b.manager->connections(), IsEmpty());
     EXPECT_EQ(b.peers->drops()[static_cast<std::size_t>(proto::ControlDrop::kWrongHash)], 6U);
+}
+
+TEST_F(Create, WithTypeThreeOnBothSides)
+{
+    for (std::string *text : {&a.directory.files["link.conf"], &b.directory.conf_template})
+        text->replace(text->find("auth_type = 0"), 13, "auth_type = 3");
+    const auto done = create();
+    ASSERT_TRUE(done) << done.error().text;
+    for (Host *host : {&a, &b}) {
+        const ConnectionRecord *record = host->manager->find("link");
+        ASSERT_NE(record, nullptr);
+        EXPECT_EQ(record->config.auth_type, config::AuthType::kHmacSha256);
+        EXPECT_TRUE(host->plane.connections.at("link").keepalive_key.has_value());
+    }
+    EXPECT_EQ(a.plane.connections.at("link").keepalive_key, b.plane.connections.at("link").keepalive_key);
+}
+
+TEST_F(Create, ATemplateOfTypeThreeTakesNothingWeaker)
+{
+    std::string &conf_template = b.directory.conf_template;
+    conf_template.replace(conf_template.find("auth_type = 0"), 13, "auth_type = 3");
+    EXPECT_FALSE(create());
+    EXPECT_THAT(b.manager->connections(), IsEmpty());
+    EXPECT_EQ(b.peers->drops()[static_cast<std::size_t>(proto::ControlDrop::kWrongAuthType)], 6U);
 }
 
 TEST_F(Create, OnlyWhereItIsAllowed)
