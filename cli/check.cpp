@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/config/check.hpp"
 
+#include "daemon/base/result.hpp"
+#include "daemon/base/secret.hpp"
+
 #include "cli/command.hpp"
 #include "cli/text.hpp"
 
@@ -20,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSuffix = ".conf";
 constexpr std::size_t kMaxFileSize = 4 << 20; // as mptd(8) reads
+constexpr std::size_t kMaxKeyFileSize = 4 << 10;
 
 // Reads the configuration directory as mptd does, and collects what it would say.
 class Checker {
@@ -61,25 +65,55 @@ private:
         problems_.push_back({config::Severity::kError, file, 0, {}, {}, std::move(text)});
     }
 
+    static base::Result<base::SecretText> contents(const fs::path &file, std::size_t max_size)
+    {
+        errno = 0;
+        std::ifstream stream(file, std::ios::binary);
+        base::SecretText text(max_size + 1, '\0');
+        stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+        if (!stream.is_open() || stream.bad())
+            return base::fail(errno == EACCES ? base::ErrorCode::kNotPermitted : base::ErrorCode::kSystem,
+                              fmt::format("cannot be read: {}", std::strerror(errno)));
+        text.resize(static_cast<std::size_t>(stream.gcount()));
+        if (text.size() > max_size)
+            return base::fail(base::ErrorCode::kInvalidArgument, fmt::format("is larger than {} octets", max_size));
+        return text;
+    }
+
     // Nothing if it cannot be read, which is a problem then.
-    std::optional<std::string> read(const std::string &file)
+    std::optional<base::SecretText> read(const std::string &file)
     {
         ++files_;
-        errno = 0;
-        std::ifstream stream(directory_ / file, std::ios::binary);
-        std::string text(kMaxFileSize + 1, '\0');
-        stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-        if (!stream.is_open() || stream.bad()) {
-            denied_ = denied_ || errno == EACCES;
-            add_error(file, fmt::format("cannot be read: {}", std::strerror(errno)));
-            return std::nullopt;
-        }
-        text.resize(static_cast<std::size_t>(stream.gcount()));
-        if (text.size() > kMaxFileSize) {
-            add_error(file, fmt::format("is larger than {} octets", kMaxFileSize));
-            return std::nullopt;
-        }
-        return text;
+        auto text = contents(directory_ / file, kMaxFileSize);
+        if (text)
+            return std::move(*text);
+        denied_ = denied_ || text.error().code == base::ErrorCode::kNotPermitted;
+        add_error(file, text.error().text);
+        return std::nullopt;
+    }
+
+    // The file that has the connection's key, if it may be read. What a credential holds, the service manager knows.
+    void check_key(const config::ConnectionConfig &connection)
+    {
+        const std::string &file = connection.auth_key_file;
+        if (file.empty() || config::is_credential(file))
+            return;
+        const auto add_problem = [&](config::Severity severity, std::string text) {
+            add({{severity, connection.file, connection.lines.line("connection", "auth_key_file"), "auth_key_file",
+                  file, std::move(text)}},
+                "connections/");
+        };
+        std::error_code error;
+        if (fs::exists(file, error) && !fs::is_regular_file(file, error))
+            return add_problem(config::Severity::kError, "is no regular file");
+        const auto text = contents(file, kMaxKeyFileSize);
+        if (!text && text.error().code == base::ErrorCode::kNotPermitted)
+            add_problem(config::Severity::kWarning, text.error().text + ", so it is not checked");
+        else if (!text)
+            add_problem(config::Severity::kError, text.error().text);
+        else if (!config::parse_key_file(*text))
+            add_problem(config::Severity::kError,
+                        "it must hold 64 hexadecimal digits and nothing else, as `mpt genkey` makes them");
     }
 
     std::vector<std::string> list_connections()
@@ -109,8 +143,10 @@ private:
                 continue;
             auto parsed = config::parse_connection(name, *text);
             add(parsed.problems, "connections/");
-            if (parsed.value)
-                connections.push_back(std::move(*parsed.value));
+            if (!parsed.value)
+                continue;
+            check_key(*parsed.value);
+            connections.push_back(std::move(*parsed.value));
         }
         if (interface)
             add(config::check_connections(*interface, connections), "connections/");
@@ -127,7 +163,10 @@ private:
             return;
         auto parsed = config::parse_template(name, *text);
         add(parsed.problems, "connections/");
-        if (parsed.value && interface)
+        if (!parsed.value)
+            return;
+        check_key(*parsed.value);
+        if (interface)
             add(config::check_connections(*interface, std::vector{*parsed.value}), "connections/");
     }
 

@@ -59,6 +59,7 @@ std::unique_ptr<Command> make_check();
 std::unique_ptr<Command> make_complete();
 std::unique_ptr<Command> make_create();
 std::unique_ptr<Command> make_delete();
+std::unique_ptr<Command> make_genkey();
 std::unique_ptr<Command> make_interface();
 std::unique_ptr<Command> make_monitor();
 std::unique_ptr<Command> make_path();

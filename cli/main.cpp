@@ -33,6 +33,7 @@ Configuration files:
   mpt save [FILENAME]
   mpt delete FILENAME
   mpt create FILENAME
+  mpt genkey [FILE]
 
 mpt COMMAND --help says more about a command, mpt(1) says all. mpt version and
 mpt --version print the version.
@@ -69,8 +70,8 @@ std::vector<Declared> declare_all(CLI::App &app)
 {
     std::vector<std::unique_ptr<Command>> commands;
     for (const auto make :
-         {make_address, make_check, make_complete, make_create, make_delete, make_interface, make_monitor, make_path,
-          make_reload, make_restart, make_save, make_show, make_status, make_top, make_version})
+         {make_address, make_check, make_complete, make_create, make_delete, make_genkey, make_interface, make_monitor,
+          make_path, make_reload, make_restart, make_save, make_show, make_status, make_top, make_version})
         commands.push_back(make());
     std::vector<Declared> all;
     for (auto &command : commands) {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The API as clients see it: it is that of the XML files, everybody may read it but the keys, and a wrong call changes nothing."""
 
+import os
 import xml.etree.ElementTree
 
 import bus
@@ -112,6 +113,66 @@ class Reading(bus.BusTest):
         seen = str(monitor.messages())
         self.assertIn('HasKey', seen)
         self.assertNotIn(wrong[:16], seen)
+
+
+class Keys(bus.BusTest):
+    """link has its key from a file, second as a credential."""
+
+    def setUp(self):
+        super().setUp()
+        credentials = self.net.directory / 'credentials'
+        credentials.mkdir()
+        (credentials / 'second-key').write_text(KEY)
+        os.environ['CREDENTIALS_DIRECTORY'] = str(credentials)
+        self.addCleanup(os.environ.pop, 'CREDENTIALS_DIRECTORY')
+        self.key_file = self.write('link.key', KEY + '\n')
+        for file in self.key_file, credentials / 'second-key':
+            file.chmod(0o640)
+        self.write('link.conf', self.link(auth_type=2, auth_key_file=self.key_file))
+        self.write('second.conf', self.second(auth_type=2, auth_key_file='second-key'))
+        self.daemon = self.start()
+
+    def reload(self):
+        return self.bus.call(ROOT_OBJECT, MANAGER, 'Reload', 's', '')[0]
+
+    def test_are_followed(self):
+        self.assertNotIn('key', self.daemon.log())
+        self.assertEqual(set(self.bus.get(ROOT_OBJECT, MANAGER, 'Connections')), {LINK, f'{ROOT_OBJECT}/connection/second'})
+        needs_restart = ('connections/second.conf: the key is as the service manager passed it when mptd was started: a new one '
+                         'needs a restart of mptd')
+        self.assertEqual(self.reload(), [needs_restart])
+        self.key_file.write_text(KEY[::-1])
+        self.assertEqual(self.reload(), [needs_restart, 'connection link has changed'])
+        self.key_file.chmod(0o644)
+        self.key_file.write_text(KEY)
+        self.assertIn('every user may read the key', str(self.reload()))
+        self.key_file.unlink()
+        text = self.refused('InvalidConfig', ROOT_OBJECT, MANAGER, 'Reload', 'string:')
+        self.assertRegex(text, r'^connections/link.conf:\d+: auth_key_file = .*/link.key: reading .*/link.key: No such file or '
+                               r'directory \(mpt genkey .*/link.key makes one')
+        self.assertTrue(self.bus.get(LINK, CONNECTION, 'HasKey'))
+
+    def test_are_shown_and_saved_nowhere(self):
+        monitor = self.bus.monitor()
+        for path, interfaces in self.bus.objects().items():
+            self.bus.text('introspect', bus.NAME, path)
+            for interface in interfaces:
+                self.bus.get_all(path, interface)
+        self.key_file.write_text(KEY[:-1] + 'x')
+        self.refused('InvalidConfig', ROOT_OBJECT, MANAGER, 'Reload', 'string:')
+        self.bus.call(self.path(0), PATH, 'SetWeight', 'q', 7)
+        self.assertEqual(self.bus.call(ROOT_OBJECT, MANAGER, 'Save', 's', ''), [['link.conf']])
+        (self.config / 'connections' / 'second.conf').unlink()
+        self.assertEqual(self.bus.call(ROOT_OBJECT, MANAGER, 'Save', 's', ''), [['second.conf']])
+        self.bus.busctl('set-property', bus.NAME, ROOT_OBJECT, MANAGER, 'Version', 's', 'the end', check=False)
+        monitor.wait(lambda message: 'the end' in str(message))
+        files = [(self.config / 'connections' / name).read_text() for name in ('link.conf', 'second.conf')]
+        self.assertRegex(files[0], rf'\nauth_key_file *= {self.key_file}\n')
+        self.assertRegex(files[1], r'\nauth_key_file *= second-key\n')
+        everything = str([monitor.messages(), files, self.daemon.statistics(), self.daemon.log()])
+        self.assertIn('HasKey', everything)
+        self.assertIn('must hold 64 hexadecimal digits', everything)
+        self.assertNotIn(KEY[:16], everything)
 
 
 class WrongCalls(bus.BusTest):

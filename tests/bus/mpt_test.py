@@ -303,6 +303,75 @@ class Check(MptTest):
         self.assertIn('link.conf: cannot be read: Permission denied', output)
 
 
+    def test_keys_in_files_of_their_own(self):
+        self.config.chmod(0o755)
+        file = self.net.directory / 'key'
+        text = self.link(auth_type=2, auth_key_file=file)
+        self.write('link.conf', text)
+        self.write('second.conf', self.second(auth_type=2, auth_key_file='a-credential'))
+        line = 1 + text.partition('auth_key_file')[0].count('\n')
+        problem = f'connections/link.conf:{line}: auth_key_file = {file}: '
+        status, output, _ = self.mpt('check', self.config)
+        self.assertEqual(status, CONFIG)
+        self.assertIn(f'error: {problem}cannot be read: No such file or directory', output)
+        for text in '', 'ab' * 31 + 'x', 'ab' * 33, 'ab' * 10000:
+            file.write_text(text)
+            status, output, _ = self.mpt('check', self.config)
+            self.assertEqual(status, CONFIG)
+            self.assertIn(f'error: {problem}', output)
+            self.assertNotIn('abab', output)
+        file.unlink()
+        self.done('genkey', file)
+        self.assertRegex(self.done('check', self.config), '3 files, 0 errors, 0 warnings')
+        file.chmod(0o600)
+        output = self.done('check', self.config, user=bus.BOB)
+        self.assertIn(f'warning: {problem}cannot be read: Permission denied, so it is not checked', output)
+        self.assertIn('0 errors, 1 warnings', output)
+
+
+class GenKey(MptTest):
+    """Without mptd and without a bus."""
+
+    def setUp(self):
+        super().setUp()
+        self.bus.stop()
+
+    def test_prints_one(self):
+        keys = [self.done('genkey') for _ in range(3)]
+        for key in keys:
+            self.assertRegex(key, r'\A[0-9a-f]{64}\n\Z')
+        self.assertEqual(len(set(keys)), 3)
+
+    def test_writes_a_new_file(self):
+        file = self.net.directory / 'a.key'
+        self.assertEqual(self.done('genkey', file), '')
+        key = file.read_text()
+        self.assertRegex(key, r'\A[0-9a-f]{64}\n\Z')
+        self.assertEqual(file.stat().st_mode & 0o137, 0, 'others may not read it, and nobody run it')
+        dangling = self.net.directory / 'dangling'
+        dangling.symlink_to(self.net.directory / 'elsewhere')
+        for there in file, dangling, self.net.directory:
+            self.assertEqual(self.fails(FAILED, 'genkey', there), f'mpt: {there} is there already, and is left as it is\n')
+        self.assertEqual(file.read_text(), key)
+        self.assertFalse((self.net.directory / 'elsewhere').exists())
+        self.assertIn('No such file', self.fails(FAILED, 'genkey', self.net.directory / 'none' / 'a.key'))
+        self.assertIn('Permission denied', self.fails(NOT_AUTHORISED, 'genkey', self.net.directory / 'bob.key', user=bus.BOB))
+        self.fails(USAGE, 'genkey', '')
+        self.fails(USAGE, 'genkey', 'a', 'b')
+
+    def test_a_full_disk(self):
+        with open('/dev/full', 'w', encoding='ascii') as full:
+            done = subprocess.run([self.program, 'genkey'], stdout=full, stderr=subprocess.PIPE, timeout=lab.PATIENCE, check=False)
+        self.assertEqual(done.returncode, FAILED)
+        folder = self.net.directory / 'full'
+        folder.mkdir()
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', folder], check=True)
+        self.addCleanup(subprocess.run, ['umount', folder], check=True)
+        (folder / 'filler').write_bytes(bytes(4096))
+        self.assertIn('No space left', self.fails(FAILED, 'genkey', folder / 'a.key'))
+        self.assertFalse((folder / 'a.key').exists())
+
+
 class Monitor(MptTest):
     def start_monitor(self, *words):
         process = subprocess.Popen([self.program, 'monitor', *words], env=self.environment, text=True, stdout=subprocess.PIPE)
