@@ -254,11 +254,12 @@ private:
             peers_.on_path_status(sys::now(), connection, event.path, event.change);
         });
         log_notices(notices);
-        set_peers_timer();
         if (taken && *taken > 0) {
             sys::log(sys::Priority::kWarning, fmt::format("{} more paths changed their status", *taken));
             bus_->refresh();
+            peers_.refresh(sys::now());
         }
+        set_peers_timer();
         if (!taken) {
             failure_ = taken.error();
             loop_.exit();

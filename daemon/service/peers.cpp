@@ -141,6 +141,16 @@ Peers::Telling &Peers::telling_of(const ConnectionRecord &record)
     return telling;
 }
 
+void Peers::refresh(base::Instant now)
+{
+    for (const auto &record : manager_.connections()) {
+        for (std::size_t path = 0; path < record->paths.size(); ++path) {
+            const PathState state = manager_.path_state(record->config.name, path);
+            on_path_status(now, record->config.name, path, {state.status, state.status, state.reason});
+        }
+    }
+}
+
 // Over another path that is up; where none is, a path that comes up tells so itself.
 std::optional<Peers::Way> Peers::way_for(const ConnectionRecord &record, const core::StatusTeller::Report &report) const
 {

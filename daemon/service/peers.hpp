@@ -33,6 +33,8 @@ public:
                         const core::StatusChange &change);
     // Settings may have changed: a peer that can be told is told the weights that are new (weight_in).
     void on_settings(base::Instant now);
+    // Some changes were too many to be told one by one: the peers are told what is so now.
+    void refresh(base::Instant now);
     // A datagram has come to the control port, from `peer` to our address `local`.
     void on_datagram(base::Instant now, const base::Endpoint &peer, const base::Address &local,
                      base::ConstOctets datagram, Notices &notices);
