@@ -16,6 +16,10 @@ namespace {
 // How long a change waits for the workers at most; they need a pass of their loop.
 constexpr base::Duration kSettling = std::chrono::milliseconds(100);
 
+// Connected sockets of a local address and port: before Linux 6.13 the kernel looks through them one by one for each
+// datagram that comes. What has none is told apart here, by a hash.
+constexpr std::size_t kMaxConnected = 32;
+
 base::Prefix whole(const base::Address &address)
 {
     return {address, static_cast<std::uint8_t>(address.bits())};
@@ -123,13 +127,9 @@ base::Result<bool> Plane::open_path(const std::string &connection, std::size_t p
     const bool stale = bound && bound->scope() != if_nametoindex(parameters.interface.c_str());
     if (present->links[path].connected && !stale)
         return false;
-    // Without a route to the peer there is no connected socket yet; the listening one serves until there is.
-    auto connected = base::Result<std::shared_ptr<UdpSocket>>(nullptr);
-    if (bound && !stale) {
-        connected = UdpSocket::connect(parameters.local, parameters.interface, parameters.remote);
-        if (!connected)
-            return false;
-    }
+    std::shared_ptr<UdpSocket> connected;
+    if (bound && !stale && (connected = connect(parameters)) == nullptr)
+        return false; // the listening one serves
     ConnectionEntry &entry = edit(connection);
     PathLink &link = entry.links[path];
     if (stale) {
@@ -146,10 +146,7 @@ base::Result<bool> Plane::open_path(const std::string &connection, std::size_t p
         link.listening = std::move(*socket);
     }
     link.remote = sys::SocketAddress(parameters.remote, link.listening->scope());
-    if (!*connected)
-        connected = UdpSocket::connect(parameters.local, parameters.interface, parameters.remote);
-    if (connected)
-        link.connected = std::move(*connected);
+    link.connected = connected ? std::move(connected) : connect(parameters);
     return true;
 }
 
@@ -201,8 +198,21 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
         socket = UdpSocket::listen(local, interface);
     }
     if (socket)
-        record = {*socket, worker};
+        record = {*socket, worker, {}};
     return socket;
+}
+
+std::shared_ptr<UdpSocket> Plane::connect(const core::PathParameters &path)
+{
+    std::vector<std::weak_ptr<UdpSocket>> &connected = listening_.at({path.local, path.interface}).connected;
+    std::erase_if(connected, [](const auto &socket) { return socket.expired(); });
+    if (connected.size() >= kMaxConnected)
+        return nullptr;
+    auto socket = UdpSocket::connect(path.local, path.interface, path.remote);
+    if (!socket)
+        return nullptr;
+    connected.push_back(*socket);
+    return std::move(*socket);
 }
 
 void Plane::set_interface_ready(const std::string &interface, bool ready)

@@ -87,6 +87,8 @@ private:
     ConnectionEntry &edit(const std::string &connection);
     base::Result<std::shared_ptr<UdpSocket>> listen(const base::Endpoint &local, const std::string &interface,
                                                     std::size_t worker);
+    // A connected socket for the path; null if it is better served by the one that listens, or has no route yet.
+    std::shared_ptr<UdpSocket> connect(const core::PathParameters &path);
     base::Result<std::unique_ptr<ForwardingState>> build(std::size_t worker) const;
     void add_sockets(ForwardingState &state) const;
 
@@ -98,6 +100,7 @@ private:
     struct ListenRecord {
         std::weak_ptr<UdpSocket> socket;
         std::size_t worker = 0;
+        std::vector<std::weak_ptr<UdpSocket>> connected; // beside it
     };
     std::map<ListenKey, ListenRecord> listening_;
     std::size_t next_worker_ = 0;

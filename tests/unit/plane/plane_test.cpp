@@ -135,6 +135,31 @@ TEST_F(OnePlaneTest, APeerWhosePortHasChangedLosesNothingWhileOthersAreConnected
     EXPECT_EQ(find(*plane, simple.name)->paths[0].counters.packets_in.get(), delivered.load());
 }
 
+TEST_F(OnePlaneTest, ManyPeersOfOnePortAreToldApart)
+{
+    std::vector<core::ConnectionParameters> connections;
+    for (std::uint16_t i = 0; i < 60; ++i) {
+        connections.push_back(connection("tun7", {path("10.7.0.1", "10.7.0.2")}, i));
+        connections.back().paths[0].remote.port = static_cast<std::uint16_t>(kPort + i);
+        plane->set_connection(connections.back());
+        ASSERT_TRUE(plane->open_path(connections.back().name, 0));
+    }
+    commit(*plane, connections.back().name);
+    std::size_t connected = 0;
+    plane->visit_connections([&](const ConnectionEntry &entry) { connected += entry.links[0].connected ? 1 : 0; });
+    EXPECT_GT(connected, 0U);
+    EXPECT_LT(connected, 50U) << "the kernel would look through all of them";
+    for (const unsigned i : {0U, 1U, 31U, 32U, 33U, 59U}) {
+        if (i != 0)
+            peer = std::make_unique<UdpPeer>(endpoint("10.7.0.2", static_cast<std::uint16_t>(kPort + i)));
+        peer->send(gre(0, inner_packet(7, i)), kOwn);
+        EXPECT_EQ(tunnel->receive(), inner_packet(7, i));
+        EXPECT_EQ(find(*plane, connections[i].name)->paths[0].counters.packets_in.get(), 1U) << i;
+        tunnel->send(inner_packet(8, i));
+        EXPECT_EQ(peer->receive(), gre(0, inner_packet(8, i))) << i;
+    }
+}
+
 // The worker sees each of the versions, or, where nobody waits for it, maybe only the last one.
 TEST_F(OnePlaneTest, APathThatMovesAndComesBackGoesOnReceiving)
 {
