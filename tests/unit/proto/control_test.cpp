@@ -2,11 +2,14 @@
 #include "daemon/proto/control.hpp"
 
 #include "tests/unit/address.hpp"
+#include "tests/unit/freed_memory.hpp"
 #include "tests/unit/proto/packets.hpp"
 #include "tests/unit/proto/recorded_control.hpp"
 #include "tests/unit/proto/type3_vectors.hpp"
 
 #include <gtest/gtest.h>
+#include <memory>
+#include <optional>
 #include <ostream>
 #include <set>
 
@@ -153,6 +156,21 @@ TEST(Control, KeyIsTheFirstHalfOfTheDigitsAsTheyAreWritten)
     EXPECT_FALSE(ControlKey::parse(std::string(recorded::kAuthKey) + "0"));
     other[40] = 'G';
     EXPECT_FALSE(ControlKey::parse(other));
+}
+
+TEST(ControlKey, LeavesNothingBehind)
+{
+    const ControlKey known = recorded_key();
+    for (const base::ConstOctets octets : {known.characters(), known.octets()}) {
+        const mpt::test::FreedMemory freed(base::as_text(octets.subspan(8, 16)));
+        auto key = std::make_unique<ControlKey>(recorded_key());
+        auto copy = std::make_unique<ControlKey>(*key);
+        std::optional<ControlKey> optional = *copy;
+        optional.reset();
+        key.reset();
+        copy.reset();
+        EXPECT_EQ(freed.found(), 0U);
+    }
 }
 
 // A message of authentication type 0, and where its fields are.
