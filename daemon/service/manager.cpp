@@ -82,6 +82,8 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
         parameters.status = record.created_by.empty() ? static_cast<core::PathStatus>(path.status)
                                                       : core::PathStatus::kDead; // or we would send where a peer likes
         record.paths.push_back({parameters, stays ? paths[i].waits_for : ""});
+        if (stays)
+            record.paths.back().last_local = paths[i].last_local;
         if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters))
             record.paths.back().by_hand = paths[i].by_hand;
     }
@@ -249,6 +251,8 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
     const bool moved = at.parameters.local.address != local;
     if (moved) {
         at.parameters.local.address = local;
+        if (!local.is_unspecified())
+            at.last_local = local;
         plane_.set_connection(parameters_of(record));
     }
     const bool changed = waits_for != at.waits_for;

@@ -34,7 +34,10 @@ std::string joined(const std::vector<std::string> &lines)
 base::Address public_address(const ConnectionRecord &record, std::size_t path)
 {
     const base::Address &configured = record.config.paths[path].public_ipaddr;
-    return configured.is_unspecified() ? record.paths[path].parameters.local.address : configured;
+    const PathRecord &at = record.paths[path];
+    if (!configured.is_unspecified())
+        return configured;
+    return at.parameters.local.address.is_unspecified() ? at.last_local : at.parameters.local.address;
 }
 
 // What the peer is told, for people.

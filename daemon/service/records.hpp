@@ -29,6 +29,7 @@ using Notices = std::vector<Notice>;
 struct PathRecord {
     core::PathParameters parameters; // local address unspecified while it is not known
     std::string waits_for;           // why it has no sockets, in words; empty if it has
+    base::Address last_local{};      // the automatic local address that was known last: the peer knows the path by it
     // Up or down as it was last set by hand; nothing if it never was.
     std::optional<bool> by_hand = std::nullopt;
     std::optional<PathRoute> route = std::nullopt; // of ours, where the kernel would not know the way

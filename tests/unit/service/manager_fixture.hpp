@@ -174,7 +174,8 @@ public:
     {
         std::vector<base::Prefix> all;
         for (const auto &[name, address] : interfaces)
-            all.push_back({base::Address::parse(address).value(), 24});
+            if (!address.empty())
+                all.push_back({base::Address::parse(address).value(), 24});
         return all;
     }
     std::optional<base::Address> first_address(const std::string &name, base::IpVersion) override

@@ -203,6 +203,25 @@ TEST_F(PeersTest, AutomaticAddressesAreToldAsTheyAreInUse)
     EXPECT_EQ(a.network.look_ups, before);
 }
 
+TEST_F(PeersTest, AnAutomaticAddressThatIsGoneIsToldAsItWas)
+{
+    both();
+    std::string &file = a.directory.files["link.conf"];
+    const std::string fixed = "public_ipaddr = 10.1.1.2\n";
+    file.replace(file.find(fixed), fixed.size(), "private_ipaddr = 0.0.0.0\npublic_ipaddr = 0.0.0.0\n");
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    a.network.interfaces["eth1"].clear();
+    ASSERT_TRUE(a.manager->on_interfaces_changed({"eth1"}, a.notices));
+    a.path_is(now, 0, core::PathStatus::kAddressMissing, core::StatusReason::kAddress);
+    carry();
+    EXPECT_EQ(b.status(0), core::PathStatus::kDead);
+    EXPECT_TRUE(a.manager->find("link")->paths[0].parameters.local.address.is_unspecified());
+    // The other end may turn it on again by the same name.
+    b.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kByHand);
+    carry();
+    EXPECT_EQ(a.status(0), core::PathStatus::kUp);
+}
+
 TEST_F(PeersTest, WhoMayDoWhat)
 {
     for (int permission_a = 0; permission_a <= 3; ++permission_a)
