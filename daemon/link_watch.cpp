@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/link_watch.hpp"
 
+#include "daemon/sys/capabilities.hpp"
 #include "daemon/sys/clock.hpp"
 
 #include <pthread.h>
@@ -35,7 +36,10 @@ base::Result<std::unique_ptr<LinkWatch>> LinkWatch::start(plane::Plane &plane)
     std::unique_ptr<LinkWatch> watch(new LinkWatch(plane, std::move(*monitor), std::move(*loop), std::move(*stop)));
     if (auto prepared = watch->prepare(); !prepared)
         return base::Failure(prepared.error());
-    watch->thread_ = std::thread([w = watch.get()] { [[maybe_unused]] const auto ran = w->loop_.run(); });
+    watch->thread_ = std::thread([w = watch.get()] {
+        sys::drop_capabilities();
+        [[maybe_unused]] const auto ran = w->loop_.run();
+    });
     pthread_setname_np(watch->thread_.native_handle(), "mptd-links");
     return watch;
 }

@@ -6,13 +6,18 @@
 #include "daemon/service/manager.hpp"
 #include "daemon/service/peers.hpp"
 #include "daemon/statistics.hpp"
+#include "daemon/status_line.hpp"
+#include "daemon/sys/capabilities.hpp"
 #include "daemon/sys/clock.hpp"
 #include "daemon/sys/entropy.hpp"
 #include "daemon/sys/event_loop.hpp"
+#include "daemon/sys/file.hpp"
 #include "daemon/sys/log.hpp"
 #include "daemon/sys/notify.hpp"
 #include "daemon/sys/output.hpp"
+#include "daemon/watchdog.hpp"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -20,6 +25,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <getopt.h>
+#include <linux/capability.h>
 #include <optional>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -190,10 +196,17 @@ public:
         if (!bus)
             return base::Failure(bus.error());
         bus_ = bus->get();
-        manager_.set_observer(bus_);
+        const auto status = StatusLine::start(loop_, manager_, **bus);
+        if (!status)
+            return base::Failure(status.error());
+        status_ = status->get();
+        manager_.set_observer(status_);
+        const auto watchdog = Watchdog::start(loop_, plane_);
+        if (!watchdog)
+            return base::Failure(watchdog.error());
         if (auto ran = loop_.run(); !ran)
             return ran;
-        sys::notify("STOPPING=1");
+        sys::notify_stopping();
         return failure_ ? base::Result<void>(base::Failure(*failure_)) : base::Result<void>{};
     }
 
@@ -204,16 +217,20 @@ private:
         if (std::exchange(started_, true))
             return;
         print(start_information(manager_) + "mptd: ready\n");
-        sys::notify("READY=1");
+        sys::notify_ready();
     }
 
     void on_reload()
     {
+        if (started_)
+            sys::notify_reloading();
         service::Notices notices;
         const auto reloaded = manager_.reload("", notices);
         log_notices(notices);
         if (!reloaded)
             sys::log(sys::Priority::kError, "the configuration has errors: see above");
+        if (started_)
+            sys::notify_ready();
         on_settings();
     }
 
@@ -257,6 +274,7 @@ private:
         if (taken && *taken > 0) {
             sys::log(sys::Priority::kWarning, fmt::format("{} more paths changed their status", *taken));
             bus_->refresh();
+            status_->touch();
             peers_.refresh(sys::now());
         }
         set_peers_timer();
@@ -320,12 +338,31 @@ private:
     const std::string directory_;
     sys::Output output_;
     bus::Server *bus_ = nullptr;
+    StatusLine *status_ = nullptr;
     bool started_ = false; // it was said
     sys::Timer *timer_ = nullptr;
     sys::Timer *peers_timer_ = nullptr;
     DropReport drops_;
     std::optional<base::Error> failure_;
 };
+
+// A directory without interface.conf is not configured yet: there is nothing to do, which is no failure.
+base::Result<config::InterfaceConfig> load_interface(ConfigFiles &files, const std::string &directory,
+                                                     service::Notices &notices)
+{
+    const auto text = files.read_interface();
+    if (text || text.error().code != base::ErrorCode::kNotFound || !sys::list_directory(directory))
+        return service::load_interface(files, notices);
+    notices.push_back({service::Notice::Level::kWarning,
+                       text.error().text + ": no tunnels, no connections configured (write it and restart mptd)"});
+    return config::InterfaceConfig{};
+}
+
+// Whether to bind a port needs a capability (ip_unprivileged_port_start in ip-sysctl of the kernel's documentation).
+bool is_privileged(std::uint16_t port)
+{
+    return port < 1024;
+}
 
 base::Result<void> run(const std::string &directory)
 {
@@ -342,11 +379,11 @@ base::Result<void> run(const std::string &directory)
     const char *credentials = std::getenv("CREDENTIALS_DIRECTORY"); // see systemd.exec(5)
     ConfigFiles files(directory, credentials != nullptr ? credentials : "");
     service::Notices notices;
-    auto interface = service::load_interface(files, notices);
+    auto interface = load_interface(files, directory, notices);
     log_notices(notices);
     if (!interface)
         return base::Failure(interface.error());
-    auto control_port = UdpControlPort::open(interface->cmdport_local);
+    auto control_port = interface->tunnels.empty() ? UdpControlPort() : UdpControlPort::open(interface->cmdport_local);
     if (!control_port)
         return base::Failure(control_port.error());
     auto requests = net::RouteSocket::open();
@@ -368,6 +405,10 @@ base::Result<void> run(const std::string &directory)
     log_notices(notices);
     if (!started)
         return started;
+    if (std::none_of(manager.connections().begin(), manager.connections().end(),
+                     [](const auto &connection) { return is_privileged(connection->config.local_port); }))
+        sys::drop_capability(CAP_NET_BIND_SERVICE);
+    data_plane.settle(); // what is told of the paths from now on is what they are
     service::Peers peers(manager, files, network, *control_port, random_number);
     return Daemon(*loop, *monitor, **plane, manager, peers, *control_port, directory).run();
 }

@@ -248,6 +248,15 @@ void Plane::settle()
         worker->wait_for_adoption(committed_, kSettling);
 }
 
+bool Plane::ask_workers() noexcept
+{
+    const bool all =
+        std::all_of(workers_.begin(), workers_.end(), [](const auto &worker) { return worker->has_answered(); });
+    for (const auto &worker : workers_)
+        worker->ask();
+    return all;
+}
+
 base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) const
 {
     auto state = std::make_unique<ForwardingState>();

@@ -52,6 +52,9 @@ public:
     // Waits until the workers forward by what was committed, so that its effects can be seen; at most shortly.
     void settle();
 
+    // Whether every worker's loop has come round since the last call; asks them anew.
+    bool ask_workers() noexcept;
+
     // Readable when take_events() has something to tell.
     int events_fd() const noexcept { return wakeup_.fd(); }
     // Calls back for each path that changed its status: name of the connection, number of the path, what and when.

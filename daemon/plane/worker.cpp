@@ -3,6 +3,7 @@
 
 #include "daemon/plane/connection.hpp"
 #include "daemon/plane/tunnel.hpp"
+#include "daemon/sys/capabilities.hpp"
 #include "daemon/sys/clock.hpp"
 #include "daemon/sys/error.hpp"
 
@@ -93,6 +94,7 @@ Worker::~Worker()
 
 void Worker::run()
 {
+    sys::drop_capabilities(); // what needs one, the control thread does
     if (!loop_.run())
         fail("a worker of the data plane has failed");
 }
@@ -164,6 +166,7 @@ void Worker::on_retry(Tunnel &tunnel)
 void Worker::on_links()
 {
     links_.clear();
+    answered_ = asked_.load();
     for (const auto &entry : state_->connections) {
         entry->connection->on_link_change(sys::now(), events_);
         set_timer(*entry->connection);

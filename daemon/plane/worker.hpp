@@ -37,6 +37,13 @@ public:
     void wait_for_adoption(std::uint64_t number, base::Duration bound);
     // Makes the worker look at the flags of the interfaces again. From any thread.
     void look_at_links() noexcept { links_.signal(); }
+    // Asks for a sign of life, which the worker gives when its loop comes round. For one thread.
+    void ask() noexcept
+    {
+        ++asked_;
+        links_.signal();
+    }
+    bool has_answered() const noexcept { return answered_ == asked_; }
     EventQueue &events() noexcept { return events_; }
     // Why the thread has ended by itself; null while it has not.
     const char *failure() const noexcept { return failure_; }
@@ -82,6 +89,8 @@ private:
     std::condition_variable adoption_;
     std::uint64_t adopted_ = 0; // the number of state_, under the mutex
     std::atomic<const char *> failure_{nullptr};
+    std::atomic<std::uint64_t> asked_{0};
+    std::atomic<std::uint64_t> answered_{0};
     std::thread thread_;
 };
 

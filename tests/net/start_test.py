@@ -72,15 +72,6 @@ class Start(lab.LabTest):
         for address in ('10.0.0.3', 'fec0::3'):
             self.assertIn('dev tun0', self.net['a'].run('ip', 'route', 'get', address))
 
-    def test_service_manager_is_told(self):
-        self.net.figure3()
-        address = str(self.net.directory / 'notify')
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(address)
-            manager.settimeout(lab.PATIENCE)
-            lab.Daemon(self.net['a'], self.config(), ['env', f'NOTIFY_SOCKET={address}']).wait_ready()
-            self.assertIn('READY=1', manager.recv(4096).decode().splitlines())
-
     def test_ends_without_a_trace(self):
         self.net.figure3()
         before = self.net['a'].network_state()
