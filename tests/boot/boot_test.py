@@ -1,0 +1,270 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The package of mptd on machines that boot: what it installs and takes away again; two machines with a tunnel between them, over reboots,
+changes of their uplinks by NetworkManager, crashes and wrong configurations. Times are printed, not judged."""
+
+import json
+import os
+import re
+import subprocess
+
+import machine
+import lab
+
+UNIT = 'mptd.service'
+LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 400}
+PEER = {'a': '10.0.0.3', 'b': '10.0.0.2'}
+ALLOWED = {'cap_net_admin': 12, 'cap_net_bind_service': 10}
+
+DEBIAN = PACKAGE = OLDER = None  # set up once
+
+
+def setUpModule():
+    global DEBIAN, PACKAGE, OLDER
+    shared = lab.Lab()
+    DEBIAN = machine.unpack_root(shared.directory / 'debian')
+    PACKAGE, OLDER = machine.build_package(shared.directory)
+
+
+def say(text):
+    print(f'# {text}', flush=True)
+
+
+def install(host, package):
+    host.copy(package, '/var/tmp')
+    host.run('apt-get', '-q', '-y', '--no-install-recommends', 'install', f'/var/tmp/{package.name}')
+
+
+def masks(host, thread):
+    """The capability sets of a thread, as numbers."""
+    status = host.run('cat', f'/proc/{thread}/status')
+    return {name: int(value, 16) for name, value in re.findall(r'^Cap(\w+):\s*(\w+)$', status, re.M)}
+
+
+class Lint(lab.LabTest):
+    def test_lintian(self):
+        """Of a build without debugging symbols: their absence is no finding."""
+        done = subprocess.run(['lintian', '--allow-root', '--fail-on', 'error,warning', PACKAGE], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (0, ''))
+
+
+class Package(lab.LabTest):
+    def setUp(self):
+        self.net = self.make_lab('a')
+        self.host = machine.Machine(self.net['a'], DEBIAN)
+
+    def is_active(self):
+        return self.host.property('ActiveState') == 'active'
+
+    def test_life(self):
+        """Installed, enabled, upgraded, removed and purged: nothing starts by itself, and nothing stays."""
+        host = self.host
+        files, accounts = host.files(), host.accounts()
+        install(host, OLDER)
+        self.assertFalse(self.is_active(), 'nothing runs that nobody wanted')
+        self.assertEqual(host.complete('systemctl', 'is-enabled', UNIT).stdout.strip(), 'disabled')
+        self.assertEqual(host.run('stat', '-c', '%U:%G %a', '/etc/mpt/connections').strip(), 'root:mptd 2770')
+
+        host.run('systemctl', 'enable', '--now', UNIT)
+        self.assertTrue(self.is_active())
+        self.assertEqual(host.property('StatusText'), 'no connections configured')
+        self.assertIn('no connections configured', host.journal('-u', UNIT))
+        self.assertNotIn('tun0', host.run('ip', '-br', 'link'))
+        self.assertEqual(host.complete('systemd-analyze', 'verify', '--man=no', '--recursive-errors=no', UNIT).stderr, '')
+        say(host.run('systemd-analyze', 'security', '--no-pager', UNIT).splitlines()[-1])
+
+        process = host.property('MainPID')
+        install(host, PACKAGE)
+        self.assertTrue(self.is_active())
+        self.assertNotEqual(host.property('MainPID'), process, 'the new one runs after an upgrade')
+        self.assertEqual(host.property('NRestarts'), '0')
+
+        host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64')))
+        host.run('apt-get', '-q', '-y', 'remove', 'mptd')
+        self.assertFalse(self.is_active())
+        self.assertIn('tunnel_num', host.run('cat', '/etc/mpt/interface.conf'), 'the configuration stays until a purge')
+        install(host, PACKAGE)
+        host.run('systemctl', 'start', UNIT)
+        self.assertIn('tun0', host.run('ip', '-br', 'link'))
+        host.run('apt-get', '-q', '-y', 'purge', 'mptd')
+        self.assertEqual(host.files() ^ files, set())
+        self.assertEqual(host.accounts() ^ accounts, set())
+
+    def test_keys(self):
+        """Keys reach the service as credentials, which only it can read; no folder of keys is no reason not to start."""
+        host = self.host
+        install(host, PACKAGE)
+        host.run('systemctl', 'start', UNIT)
+        self.assertTrue(self.is_active())
+        host.write('/etc/mpt/keys/link', '0123\n', mode=0o600)
+        host.run('systemctl', 'restart', UNIT)
+        credential = f'/run/credentials/{UNIT}/keys_link'
+        self.assertEqual(host.run('cat', credential), '0123\n')
+        self.assertNotEqual(host.as_user('nobody', 'cat', credential)[0], 0)
+        self.assertEqual(host.as_user('mptd', 'cat', credential), (0, '0123\n'))
+
+
+class Pair(lab.LabTest):
+    """Two machines, eth1 to eth1 and eth2 to eth2, whose addresses NetworkManager sets; the tunnel runs when a test begins."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.net = lab.Lab('a', 'b')
+        cls.net.link('a', 'b', 'eth1')
+        cls.net.link('a', 'b', 'eth2')
+        cls.machines = {name: machine.Machine(cls.net[name], DEBIAN) for name in 'ab'}
+        for name, host in cls.machines.items():
+            install(host, OLDER)
+            host.write('/etc/mpt/interface.conf', lab.tunnels((f'{lab.tunnel_address(name, 4)}/24', f'{lab.tunnel_address(name, 6)}/64')))
+            host.write('/etc/mpt/connections/link.conf',
+                       lab.connection(lab.tunnel_address(name, 4), PEER[name], [{**path, **LINK_KEYS} for path in lab.figure3_paths(name)]))
+            for number in (0, 1):
+                host.run('nmcli', 'connection', 'add', 'type', 'ethernet', 'con-name', f'up{number + 1}', 'ifname', f'eth{number + 1}',
+                         'ipv4.method', 'manual', 'ipv4.addresses', f'{lab.path_address(name, 4, number)}/24', 'ipv6.method', 'disabled')
+            # a system call that the unit does not allow is no error to get over here, but the end
+            host.write(f'/run/systemd/system/{UNIT}.d/strict.conf', '[Service]\nSystemCallErrorNumber=kill\n')
+            host.run('systemctl', 'daemon-reload')
+            host.run('systemctl', 'enable', '--now', UNIT)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.net.close(False)
+
+    def setUp(self):
+        self.a, self.b = self.machines['a'], self.machines['b']
+        for host in (self.a, self.b):
+            self.addCleanup(lambda host=host: self.assertNotIn('status=31/SYS', host.journal('-u', UNIT)))
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.ping()
+
+    def ping(self, host=None):
+        self.assertIn(' 0% packet loss', (host or self.a).run('ping', '-q', '-c', 10, '-i', 0.02, PEER['a' if host in (None, self.a) else 'b']))
+
+    def status(self, host):
+        said = host.complete('mpt', 'status', '--json')
+        return json.loads(said.stdout) if said.returncode == 0 else None
+
+    def paths(self, host):
+        status = self.status(host)
+        return status and [path['status'] for path in status['connections'][0]['paths']]
+
+    def wait_for_paths(self, host, *expected):
+        lab.wait_for(lambda: self.paths(host) == list(expected), f'the paths are {expected}: {self.paths(host)}', machine.BOOT_PATIENCE)
+
+    def tunnel(self, host):
+        """All that the kernel knows of the tunnel's interface but counters."""
+        return [json.loads(host.run('ip', '-j', *what.split()))
+                for what in ('link show tun0', 'address show tun0', 'route show dev tun0', '-6 route show dev tun0')]
+
+    def test_privileges(self):
+        """Of the running process and each of its threads; what the unit allows is what they need."""
+        process = self.a.property('MainPID')
+        self.assertEqual(self.a.run('stat', '-c', '%U:%G', f'/proc/{process}').strip(), 'mptd:mptd')
+        net_admin, both = 1 << ALLOWED['cap_net_admin'], sum(1 << number for number in ALLOWED.values())
+        self.assertEqual(masks(self.a, process), {'Inh': net_admin, 'Prm': net_admin, 'Eff': net_admin, 'Amb': net_admin, 'Bnd': both})
+        threads = {thread: self.a.run('cat', f'/proc/{process}/task/{thread}/comm').strip()
+                   for thread in self.a.run('ls', f'/proc/{process}/task').split()}
+        self.assertIn('mptd-worker', threads.values())
+        for thread, name in threads.items():
+            if thread != process:
+                self.assertEqual(masks(self.a, f'{process}/task/{thread}')['Prm'], 0, name)
+        status = self.a.run('cat', f'/proc/{process}/status')
+        self.assertRegex(status, r'(?m)^NoNewPrivs:\s+1$')
+        self.assertRegex(status, r'(?m)^Seccomp:\s+2$')
+
+    def test_reboot(self):
+        """The tunnel comes back by itself, with the uplink that is there, and takes the other one when it comes."""
+        self.net['a'].run('ip', 'link', 'delete', 'eth2')
+        self.a.reboot()
+        lab.wait_for(lambda: ' 0% packet loss' in self.b.run('ping', '-q', '-c', 1, '-W', 1, PEER['b'], check=False), 'the tunnel is back',
+                     machine.BOOT_PATIENCE)
+        self.assertNotEqual(self.paths(self.a)[1], 'up')
+        began = int(self.a.run('systemctl', 'show', '--value', '-p', 'UserspaceTimestampMonotonic'))
+        for what in ('ActiveEnterTimestampMonotonic', 'ExecMainStartTimestampMonotonic'):
+            say(f'{what[:-len("TimestampMonotonic")]}: {(int(self.a.property(what)) - began) / 1e6:.2f} s after the machine began to boot')
+        self.net.link('a', 'b', 'eth2')
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.ping()
+
+    def test_network_manager(self):
+        """It takes an uplink down and up, and is started anew: the paths follow, and the tunnel's interface stays as it was."""
+        before = self.tunnel(self.a)
+        for command, expected in ((('connection', 'down', 'up1'), 'address-missing'), (('connection', 'up', 'up1'), 'up'),
+                                  (('device', 'down', 'eth2'), 'address-missing'), (('device', 'up', 'eth2'), 'up')):
+            self.a.run('nmcli', *command)
+            path = 0 if '1' in command[2] else 1
+            lab.wait_for(lambda: self.paths(self.a)[path] == expected, f'{command}: path {path} is {expected}, not {self.paths(self.a)}')
+            self.ping()
+        self.a.run('systemctl', 'restart', 'NetworkManager')
+        self.a.run('nm-online', '-q', '-t', 30)
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.assertEqual(self.tunnel(self.a), before)
+
+    def test_users(self):
+        """Everybody may look; the example rule lets its group control tunnels, and nobody else."""
+        self.a.run('sh', '-ec', 'groupadd -f --system mpt; useradd -G mpt alice; useradd bob; '
+                                'cp /usr/share/doc/mptd/examples/50-mpt-group.rules /etc/polkit-1/rules.d/')
+        weight = ('busctl', '--allow-interactive-authorization=no', 'call', 'org.mptd1', '/org/mptd1/connection/link/path/1', 'org.mptd1.Path',
+                  'SetWeight', 'q')
+        for user in ('alice', 'bob'):
+            status, said = self.a.as_user(user, 'mpt', 'status')
+            self.assertEqual(status, 0, said)
+            self.assertIn('2 of 2 paths up', said)
+        lab.wait_for(lambda: self.a.as_user('alice', *weight, '3')[0] == 0, 'polkit has read the rule')
+        self.assertEqual(self.status(self.a)['connections'][0]['paths'][1]['weight_out'], 3)
+        self.assertEqual(self.a.as_user('alice', 'mpt', 'path', 'link', '1', 'weight', '1')[0], 0)
+        status, said = self.a.as_user('bob', *weight, '5')
+        self.assertNotEqual(status, 0)
+        self.assertIn('org.mptd1.control is needed', said)
+        self.assertEqual(self.a.as_user('bob', 'mpt', 'path', 'link', '1', 'weight', '5')[0], 77)
+        self.assertEqual(self.status(self.a)['connections'][0]['paths'][1]['weight_out'], 1)
+        # the configuration, too, is not for everybody
+        self.assertNotEqual(self.a.as_user('alice', 'ls', '/etc/mpt/connections')[0], 0)
+
+    def test_reload(self):
+        """systemctl says whether it was right, and the status what is wrong; what runs goes on. The service may write what it should."""
+        broken = '/etc/mpt/connections/broken.conf'
+        process = self.a.property('MainPID')
+        self.a.write(broken, '[connection]\nname = x\nlocal_port = 70000\n')
+        self.assertNotEqual(self.a.complete('systemctl', 'reload', UNIT).returncode, 0)
+        self.assertIn('broken.conf:3: local_port = 70000', self.a.journal('-u', UNIT, '-p', 'err'))
+        lab.wait_for(lambda: 'connections/broken.conf' in self.a.property('StatusText'), 'the status names the file')
+        self.assertIn('1 connection, 2 of 2 paths up', self.a.property('StatusText'))
+        self.ping()
+        self.a.run('rm', broken)
+        self.a.run('systemctl', 'reload', UNIT)
+        self.assertEqual(self.a.property('ActiveState'), 'active')
+        lab.wait_for(lambda: self.a.property('StatusText') == '1 connection, 2 of 2 paths up', 'the status is good again')
+        self.a.run('systemctl', 'kill', '-s', 'HUP', UNIT)
+        self.a.run('mpt', 'path', 'link', '1', 'weight', '2')
+        self.a.run('mpt', 'save')
+        self.assertIn('weight_out = 2', self.a.run('cat', '/etc/mpt/connections/link.conf'))
+        self.assertEqual(self.a.run('stat', '-c', '%G', '/etc/mpt/connections/link.conf').strip(), 'mptd')
+        self.assertEqual(self.a.property('MainPID'), process)
+
+    def comes_back(self, how):
+        before = self.a.property('MainPID')
+        how(before)
+        lab.wait_for(lambda: self.a.property('MainPID') not in (before, '0'), 'another process runs', machine.BOOT_PATIENCE)
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.ping()
+
+    def test_comes_back(self):
+        """After a crash, after it hung, and after an upgrade."""
+        self.a.write(f'/run/systemd/system/{UNIT}.d/test.conf', '[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n')
+        self.a.run('systemctl', 'daemon-reload')
+        self.comes_back(lambda process: self.a.run('systemctl', 'restart', UNIT))
+        self.comes_back(lambda process: self.a.run('kill', '-SEGV', process))
+        self.comes_back(lambda process: self.a.run('kill', '-STOP', process))
+        self.assertIn('watchdog', self.a.journal('-u', UNIT).lower())
+        self.comes_back(lambda process: install(self.a, PACKAGE))
+        self.a.run('rm', f'/run/systemd/system/{UNIT}.d/test.conf')
+
+
+if __name__ == '__main__':
+    if os.geteuid() == 0:
+        machine.require()
+    try:
+        lab.main()
+    finally:
+        machine.remove_groups()

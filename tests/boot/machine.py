@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines that boot: containers with a Debian of their own, systemd, system bus, polkit and NetworkManager, in the network namespaces of
+a lab; and the package of mptd. Needs root. Everything is gone again after Lab.close()."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'net'))
+import lab  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+BOOT_PATIENCE = 90  # seconds
+ENVIRONMENT = {'HOME': '/root', 'LANG': 'C.UTF-8', 'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'}
+
+
+class Machine:
+    """A machine that has booted, in the namespace of a host of a lab."""
+
+    def __init__(self, host, root):
+        self.host = host
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix='machine-', dir=host.lab.directory))
+        self._console = self.directory / 'console'
+        mounts = self.directory / 'mounts'
+        mounts.mkdir()
+        with self._console.open('wb') as console:
+            self._process = subprocess.Popen(
+                ['setpriv', '--pdeathsig', 'KILL', '--', 'unshare', '--mount', HERE / 'nspawn', host.name, host.namespace, root, mounts],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console)
+        host.lab.processes.append(self._process)
+        self._wait_for_boot()
+
+    def _leader(self):
+        """The first process of the machine, as it is called here; None while there is none."""
+        ours = os.readlink('/proc/self/ns/pid')
+        waiting = [self._process.pid]
+        while waiting:
+            process = waiting.pop()
+            with contextlib.suppress(OSError):
+                if os.readlink(f'/proc/{process}/ns/pid') != ours:
+                    return process
+                waiting += pathlib.Path(f'/proc/{process}/task/{process}/children').read_text().split()
+        return None
+
+    def _wait_for_boot(self):
+        def is_up():
+            if self._process.poll() is not None:
+                raise AssertionError(f'{self.host.name} ended:\n{self._console.read_text(errors="replace")[-2000:]}')
+            return self.run('systemctl', 'is-system-running', '--wait', check=False).strip() in ('running', 'degraded')
+
+        lab.wait_for(is_up, f'{self.host.name} boots', BOOT_PATIENCE)
+
+    def _command(self, command):
+        leader = self._leader()
+        return ['nsenter', '-t', str(leader), '-a', '--', *map(str, command)] if leader else ['false']
+
+    def run(self, *command, check=True, **options):
+        """Runs the command as root, outside of every unit; its standard output."""
+        return self.complete(*command, check=check, **options).stdout
+
+    def complete(self, *command, check=False, **options):
+        options = {'capture_output': True, 'text': True, 'timeout': 120, 'env': ENVIRONMENT, 'stdin': subprocess.DEVNULL, **options}
+        done = subprocess.run(self._command(command), check=False, **options)
+        if check and done.returncode != 0:
+            raise AssertionError(f'{" ".join(map(str, command))} on {self.host.name}: {done.returncode}\n{done.stdout}{done.stderr}')
+        return done
+
+    def as_user(self, user, *command):
+        """Runs the command as somebody else, in a unit of its own; (exit status, what it said)."""
+        done = self.complete('systemd-run', '--quiet', '--pipe', '--wait', '--collect', f'--uid={user}', *command)
+        return done.returncode, done.stdout + done.stderr
+
+    def write(self, path, text, mode=None):
+        """A file there; as a shell with the usual umask would make it, unless its mode is given."""
+        self.run('sh', '-c', 'mkdir -p "$(dirname "$0")" && cat >"$0"' + (f' && chmod {mode:o} "$0"' if mode else ''), path, input=text, stdin=None)
+
+    def copy(self, file, folder):
+        with open(file, 'rb') as opened:
+            self.run('sh', '-c', 'cat >"$0"', f'{folder}/{file.name}', stdin=opened)
+
+    def reboot(self):
+        """Returns when it has booted again."""
+        before = self._leader()
+        self.run('systemctl', 'reboot', check=False)
+        lab.wait_for(lambda: self._leader() not in (before, None), f'{self.host.name} reboots', BOOT_PATIENCE)
+        self._wait_for_boot()
+
+    def stop(self):
+        """As if its plug was pulled."""
+        leader = self._leader()
+        self._process.kill()
+        self._process.wait()
+        if leader:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(leader), 9)
+
+    def journal(self, *options):
+        return self.run('journalctl', '--no-pager', '-o', 'cat', *options)
+
+    def property(self, name, unit='mptd'):
+        return self.run('systemctl', 'show', '--value', '-p', name, unit).strip()
+
+    def files(self):
+        """Paths of all files, folders and links but those that come and go by themselves, with owner, group and mode."""
+        said = self.run('find', '/', '-xdev', '-printf', '%p %U:%G %m\n')
+        volatile = re.compile(r'/(proc|sys|dev|run|tmp|var/(cache|lib/(apt|dpkg|systemd|NetworkManager)|log|tmp))(/| )|/etc/(passwd|group|shadow|gshadow|subuid|subgid|\.pwd\.lock)-? ')
+        return {line for line in said.splitlines() if not volatile.match(line)}
+
+    def accounts(self):
+        return {line for name in ('passwd', 'group') for line in self.run('cat', f'/etc/{name}').splitlines()}
+
+
+def remove_groups():
+    """The control groups of machines whose process is gone."""
+    script = '''
+        mount -t cgroup2 none /mnt
+        for group in /mnt/mptd-lab*; do
+            process=${group#/mnt/mptd-lab}
+            [ -d "$group" ] && { [ "${process%%-*}" = "$0" ] || [ ! -d "/proc/${process%%-*}" ]; } || continue
+            echo 1 >"$group/cgroup.kill"
+            for _ in 1 2 3 4 5 6 7 8 9 10; do
+                find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && break
+                sleep 0.1
+            done
+        done'''
+    subprocess.run(['unshare', '--mount', 'bash', '-c', script, str(os.getpid())], check=False)
+
+
+def unpack_root(directory):
+    """A clean Debian there, from the archive that the environment variable ROOTFS names; made if it is missing."""
+    archive = pathlib.Path(os.environ['ROOTFS'])
+    subprocess.run([HERE / 'rootfs', archive], check=True)
+    directory.mkdir()
+    subprocess.run(['tar', '-C', directory, '--numeric-owner', '--exclude=./dev/*', '-xf', archive], check=True)
+    for place in ('usr/sbin/policy-rc.d', 'etc/fstab'):
+        (directory / place).unlink(missing_ok=True)
+    (directory / 'etc/NetworkManager/conf.d/test.conf').write_text('[main]\nno-auto-default=*\n')
+    return directory
+
+
+def build_package(directory):
+    """The package of the build that BUILD names, and the same with a lower version: both files."""
+    tree = directory / 'mptd'
+    tree.mkdir()
+    shutil.copytree(lab.ROOT / 'debian', tree / 'debian')
+    for file in ('README.md', 'CHANGELOG.md'):
+        shutil.copy(lab.ROOT / file, tree)
+    done = subprocess.run(['dpkg-buildpackage', '-b', '-us', '-uc', '-d'], cwd=tree, capture_output=True, text=True, check=False,
+                          env={**os.environ, 'MPTD_BUILD': os.environ['BUILD'], 'DEB_BUILD_OPTIONS': 'noautodbgsym'})
+    if done.returncode != 0:
+        raise AssertionError(f'dpkg-buildpackage: {done.stdout[-3000:]}{done.stderr[-3000:]}')
+    (package,) = directory.glob('mptd_*.deb')
+    subprocess.run(['dpkg-deb', '-R', package, directory / 'older'], check=True)
+    control = directory / 'older/DEBIAN/control'
+    control.write_text(re.sub(r'^Version: .*$', lambda match: match[0] + '~0', control.read_text(), flags=re.M))
+    older = directory / 'mptd_older.deb'
+    subprocess.run(['dpkg-deb', '--root-owner-group', '-b', directory / 'older', older], check=True, stdout=subprocess.DEVNULL)
+    return package, older
+
+
+def require():
+    """Says why, and ends, if machines cannot boot here."""
+    for program in ('systemd-nspawn', 'mmdebstrap', 'dpkg-buildpackage', 'dh', 'lintian', 'nsenter'):
+        if shutil.which(program) is None:
+            print(f'1..0 # SKIP there is no {program} (tests/tools/packages check installs it)')
+            sys.exit(0)
+    said = subprocess.run(['meson', 'introspect', '--buildoptions', os.environ['BUILD']], capture_output=True, text=True, check=True).stdout
+    options = {option['name']: option['value'] for option in json.loads(said)}
+    if options['prefix'] != '/usr' or options['sysconfdir'] not in ('/etc', 'etc'):
+        print('1..0 # SKIP a package needs a build with --prefix=/usr --sysconfdir=/etc')
+        sys.exit(0)
+
+
+if __name__ == '__main__':
+    remove_groups()
