@@ -37,7 +37,7 @@ void tell(const std::vector<config::Problem> &problems, Notices &notices)
 std::string advice(const std::string &auth_key_file, base::ErrorCode code)
 {
     if (config::is_credential(auth_key_file))
-        return fmt::format(" (LoadCredential={} in the unit passes it, see mptd(8); then restart mptd)", auth_key_file);
+        return " (mptd's unit must pass it, see CREDENTIALS in mptd(8); then restart mptd)";
     if (code == base::ErrorCode::kNotFound)
         return fmt::format(" (mpt genkey {} makes one; the peer needs the same)", auth_key_file);
     if (code == base::ErrorCode::kNotPermitted)

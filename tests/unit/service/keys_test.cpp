@@ -63,9 +63,8 @@ TEST_F(Keys, SaysWhyThereIsNone)
     EXPECT_EQ(wrong, at + "it must hold 64 hexadecimal digits and nothing else, as `mpt genkey` makes them");
     refer_to("a-key");
     directory.keys.clear();
-    EXPECT_EQ(problem(),
-              "connections/a.conf:17: auth_key_file = a-key: reading a-key (LoadCredential=a-key in the unit "
-              "passes it, see mptd(8); then restart mptd)");
+    EXPECT_EQ(problem(), "connections/a.conf:17: auth_key_file = a-key: reading a-key (mptd's unit must pass it, see "
+                         "CREDENTIALS in mptd(8); then restart mptd)");
 }
 
 TEST_F(Keys, WarnsOfAKeyFileThatEverybodyMayRead)
