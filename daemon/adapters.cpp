@@ -168,6 +168,15 @@ std::vector<base::Prefix> KernelNetwork::addresses()
     return all;
 }
 
+std::set<base::Address> KernelNetwork::addresses(const std::string &interface)
+{
+    std::set<base::Address> all;
+    if (const net::Interface *found = monitor_.state().find(interface))
+        for (const auto &[address, entry] : found->addresses)
+            all.insert(address);
+    return all;
+}
+
 bool KernelNetwork::interface_exists(const std::string &interface)
 {
     return monitor_.state().find(interface) != nullptr;

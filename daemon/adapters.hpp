@@ -8,6 +8,7 @@
 #include "daemon/plane/plane.hpp"
 #include "daemon/service/needs.hpp"
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,7 @@ public:
     bool interface_ready(const std::string &interface) override;
     bool has_address(const std::string &interface, const base::Address &address) override;
     std::vector<base::Prefix> addresses() override;
+    std::set<base::Address> addresses(const std::string &interface) override;
     std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) override;
     bool is_connected(const std::string &interface, const base::Address &address) override;
     std::optional<base::Address> gateway(const std::string &interface, const base::Address &to) override;

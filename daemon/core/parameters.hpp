@@ -56,6 +56,7 @@ struct ConnectionParameters {
     base::Duration max_buffer_delay{0};
     std::vector<PathParameters> paths;       // 1-20; index = number of the path
     std::vector<NetworkParameters> networks; // 0-20
+    std::vector<base::Address> addresses;    // of the tunnel interface, of both versions; `local` may be among them
     // Of authentication type 3: nothing but its keepalives is taken. Nothing: those without MAC are.
     std::optional<proto::ControlKey> keepalive_key;
 };

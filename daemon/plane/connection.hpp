@@ -7,6 +7,7 @@
 #include "daemon/core/scheduler.hpp"
 #include "daemon/plane/counters.hpp"
 #include "daemon/plane/event_queue.hpp"
+#include "daemon/plane/source_filter.hpp"
 #include "daemon/plane/udp_socket.hpp"
 #include "daemon/sys/event_loop.hpp"
 
@@ -88,6 +89,7 @@ public:
     // For the sender and the receiver of the worker.
     core::Scheduler scheduler;
     core::ReorderBuffer reorder;
+    SourceFilter sources;
     std::uint32_t next_sequence = 0; // a sender without saved state starts at 0
     std::array<Path, core::kMaxPaths> paths;
     const ConnectionEntry *entry = nullptr;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <net/if.h>
+#include <set>
 #include <utility>
 
 namespace mpt::plane {
@@ -23,6 +24,55 @@ constexpr std::size_t kMaxConnected = 32;
 base::Prefix whole(const base::Address &address)
 {
     return {address, static_cast<std::uint8_t>(address.bits())};
+}
+
+// Which packets are whose.
+class Claims {
+public:
+    // What a file says: two connections that say the same are an error, which ForwardingTable finds.
+    void add(const base::Prefix &source, const base::Prefix &destination, std::uint32_t connection)
+    {
+        entries_.push_back({source, destination, connection});
+    }
+    // What follows from it, unless somebody has said something of just these.
+    void imply(const base::Prefix &source, const base::Prefix &destination, std::uint32_t connection)
+    {
+        if (source.address.version() == destination.address.version())
+            implied_.push_back({source, destination, connection});
+    }
+    base::Result<core::ForwardingTable> build()
+    {
+        std::set<std::pair<base::Prefix, base::Prefix>> claimed;
+        for (const core::ForwardingEntry &entry : entries_)
+            claimed.emplace(entry.source.network(), entry.destination.network());
+        for (const core::ForwardingEntry &entry : implied_)
+            if (claimed.emplace(entry.source.network(), entry.destination.network()).second)
+                entries_.push_back(entry);
+        return core::ForwardingTable::build(entries_);
+    }
+
+private:
+    std::vector<core::ForwardingEntry> entries_;
+    std::vector<core::ForwardingEntry> implied_;
+};
+
+void claim(Claims &claims, const core::ConnectionParameters &parameters, std::uint32_t connection)
+{
+    const base::Prefix local = whole(parameters.local);
+    const base::Prefix remote = whole(parameters.remote);
+    claims.add(local, remote, connection);
+    // A host at one end speaks with the networks at the other, if only to say that a packet was too big for it.
+    for (const core::NetworkParameters &network : parameters.networks) {
+        claims.add(network.source, network.destination, connection);
+        claims.imply(network.source, remote, connection);
+        claims.imply(local, network.destination, connection);
+    }
+    // What `mpt address` has added is as good as the tunnel's own address.
+    for (const base::Address &address : parameters.addresses) {
+        claims.imply(whole(address), remote, connection);
+        for (const core::NetworkParameters &network : parameters.networks)
+            claims.imply(whole(address), network.destination, connection);
+    }
 }
 
 } // namespace
@@ -261,13 +311,13 @@ base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) 
 {
     auto state = std::make_unique<ForwardingState>();
     std::map<std::string, std::size_t> tunnel_index;
-    std::vector<std::vector<core::ForwardingEntry>> routes;
+    std::vector<Claims> claims; // a tunnel each
     for (const auto &[name, record] : tunnels_) {
         if (record.worker != worker)
             continue;
         tunnel_index[name] = state->tunnels.size();
         state->tunnels.push_back(TunnelEntry{record.tunnel, {}});
-        routes.emplace_back();
+        claims.emplace_back();
     }
     for (const auto &[name, record] : connections_) {
         const std::shared_ptr<const ConnectionEntry> &entry = record.next ? record.next : record.current;
@@ -276,14 +326,11 @@ base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) 
             continue;
         const auto index = static_cast<std::uint32_t>(state->connections.size());
         const core::ConnectionParameters &parameters = entry->parameters;
-        std::vector<core::ForwardingEntry> &entries = routes[tunnel->second];
-        entries.push_back({whole(parameters.local), whole(parameters.remote), index});
-        for (const core::NetworkParameters &network : parameters.networks)
-            entries.push_back({network.source, network.destination, index});
+        claim(claims[tunnel->second], parameters, index);
         state->connections.push_back(entry);
     }
-    for (std::size_t i = 0; i < routes.size(); ++i) {
-        auto table = core::ForwardingTable::build(routes[i]);
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+        auto table = claims[i].build();
         if (!table)
             return base::Failure(table.error());
         state->tunnels[i].table = std::move(*table);

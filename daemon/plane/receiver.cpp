@@ -183,7 +183,7 @@ void Receiver::deliver_connection(const ForwardingState &state, std::span<Arriva
     for (const Arrival &arrival : arrivals) {
         if (!arrival.numbered) {
             connection.reorder.pass_through();
-            writer.write(arrival.packet);
+            write(connection, writer, arrival.packet);
             continue;
         }
         if (connection.reorder.needs_recycle())
@@ -205,10 +205,20 @@ void Receiver::on_deadline(const ConnectionEntry &entry, base::Instant now)
     write_released(*entry.connection, entry.tunnel->writer);
 }
 
+void Receiver::write(Connection &connection, TunWriter &writer, base::ConstOctets packet)
+{
+    // Only now, so that the reorder buffer does not wait for the number of a packet that is left out.
+    const SourceFilter::Verdict verdict = connection.sources.check(packet);
+    if (verdict == SourceFilter::Verdict::kPass)
+        writer.write(packet);
+    else if (verdict == SourceFilter::Verdict::kSpoofed)
+        connection.drops.add(Drop::kSpoofed);
+}
+
 void Receiver::write_released(Connection &connection, TunWriter &writer)
 {
     for (const base::ConstOctets packet : released_)
-        writer.write(packet);
+        write(connection, writer, packet);
     writer.flush();
     released_.clear();
     connection.reorder.recycle();

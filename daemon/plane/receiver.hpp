@@ -58,6 +58,8 @@ private:
     void take_datagram(const ForwardingState &state, PathReference from, base::ConstOctets datagram, base::Instant now);
     void deliver(const ForwardingState &state, base::Instant now);
     void deliver_connection(const ForwardingState &state, std::span<Arrival> arrivals, base::Instant now);
+    // Writes a packet if it may be the peer's.
+    void write(Connection &connection, TunWriter &writer, base::ConstOctets packet);
     void write_released(Connection &connection, TunWriter &writer);
 
     EventQueue &events_;

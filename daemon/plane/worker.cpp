@@ -223,8 +223,11 @@ void Worker::adopt()
     for (std::size_t i = 0; i < next->tunnels.size(); ++i)
         watch_tunnel(*next->tunnels[i].tunnel, i);
     auto previous = std::exchange(state_, std::move(next));
-    for (const auto &entry : state_->connections)
-        apply(*entry);
+    for (std::uint32_t i = 0; i < state_->connections.size(); ++i) {
+        const ConnectionEntry &entry = *state_->connections[i];
+        entry.connection->sources.follow(state_->tunnels[entry.tunnel->index].table, i);
+        apply(entry);
+    }
     release(*previous);
     previous.reset(); // closes sockets
     {

@@ -171,6 +171,8 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
         parameters.paths.push_back(path.parameters);
     for (const config::NetworkConfig &network : record.config.networks)
         parameters.networks.push_back({network.src_addr, network.dst_addr});
+    if (const auto added = tunnel_addresses_.find(record.tunnel); added != tunnel_addresses_.end())
+        parameters.addresses.assign(added->second.begin(), added->second.end());
     return parameters;
 }
 
@@ -309,11 +311,31 @@ void Manager::follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices
         notices.push_back({Notice::Level::kError, added.error().text});
 }
 
+bool Manager::follow_addresses(const config::TunnelConfig &tunnel)
+{
+    std::set<base::Address> addresses = network_.addresses(tunnel.name);
+    std::erase_if(addresses, [](const base::Address &address) { return address.is_link_local(); });
+    std::set<base::Address> &before = tunnel_addresses_[tunnel.name];
+    if (addresses == before)
+        return false;
+    before = std::move(addresses);
+    for (const auto &record : connections_)
+        if (record->tunnel == tunnel.name)
+            plane_.set_connection(parameters_of(*record));
+    return true;
+}
+
 base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &interfaces, Notices &notices)
 {
+    bool readdressed = false;
     for (const config::TunnelConfig &tunnel : interface_.tunnels)
-        if (interfaces.contains(tunnel.name))
+        if (interfaces.contains(tunnel.name)) {
             follow_tunnel(tunnel, notices);
+            readdressed = follow_addresses(tunnel) || readdressed;
+        }
+    if (readdressed)
+        if (auto committed = plane_.commit(); !committed)
+            return committed;
     return follow_interfaces([&](const PathRecord &path) { return interfaces.contains(path.parameters.interface); },
                              notices);
 }

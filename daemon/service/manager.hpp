@@ -7,6 +7,7 @@
 #include "daemon/service/records.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -144,6 +145,9 @@ private:
     base::Result<bool> save(ConnectionRecord &record);
     // A tunnel interface that was set down and up again gets back what the kernel took away.
     void follow_tunnel(const config::TunnelConfig &tunnel, Notices &notices);
+    // Packets with the addresses that somebody has added to a tunnel interface belong to its connections. False if they
+    // are as they were.
+    bool follow_addresses(const config::TunnelConfig &tunnel);
     core::ConnectionParameters parameters_of(const ConnectionRecord &record) const;
     base::Result<void> follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices);
     struct PathPlace {
@@ -176,9 +180,10 @@ private:
     std::vector<std::unique_ptr<ConnectionRecord>> connections_;
     FileProblems problems_; // by file
     std::vector<TunnelRoute> tunnel_routes_;
-    std::vector<std::string> network_problems_; // what of the networks does not work
-    std::vector<std::string> route_problems_;   // that, and what of the routes could not be set
-    std::set<std::string> tunnels_down_;        // interfaces of ours that somebody has set down
+    std::vector<std::string> network_problems_;                       // what of the networks does not work
+    std::vector<std::string> route_problems_;                         // that, and what of the routes could not be set
+    std::map<std::string, std::set<base::Address>> tunnel_addresses_; // of the interface, by name
+    std::set<std::string> tunnels_down_;                              // interfaces of ours that somebody has set down
 };
 
 } // namespace mpt::service

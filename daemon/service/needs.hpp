@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,6 +79,8 @@ public:
     virtual bool has_address(const std::string &interface, const base::Address &address) = 0;
     // Of all interfaces, with the prefix lengths of their networks.
     virtual std::vector<base::Prefix> addresses() = 0;
+    // Of one interface, in their order.
+    virtual std::set<base::Address> addresses(const std::string &interface) = 0;
     // The first address of a version that is no link-local one.
     virtual std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) = 0;
     // Whether the address is on a network of the interface.

@@ -4,6 +4,7 @@
 #include "daemon/plane/connection.hpp"
 #include "daemon/plane/tunnel.hpp"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <cstdlib>
@@ -76,6 +77,13 @@ std::string inner_packet(std::uint32_t content, unsigned number)
     const auto n = static_cast<unsigned char>(number);
     return from_hex(fmt::format("450000640000400040fd00000a00{:02x}020a00{:02x}03", n, n)) + big_endian(content) +
            std::string(76, static_cast<char>(content));
+}
+
+std::string inner_answer(std::uint32_t content, unsigned number)
+{
+    std::string packet = inner_packet(content, number);
+    std::swap_ranges(packet.begin() + 12, packet.begin() + 16, packet.begin() + 16);
+    return packet;
 }
 
 std::string gre(std::uint32_t sequence, const std::string &packet)

@@ -31,6 +31,8 @@ std::string from_hex(std::string_view hex);
 // An IPv4 packet from 10.0.N.2 to 10.0.N.3, N as `number`, of a protocol (253, RFC 3692) that the kernel cannot join or
 // split; `content` makes it differ from others.
 std::string inner_packet(std::uint32_t content, unsigned number = 0);
+// One from 10.0.N.3 to 10.0.N.2, as the peer of that connection sends it.
+std::string inner_answer(std::uint32_t content, unsigned number = 0);
 // The datagram of a packet (RFC 2784, RFC 2890).
 std::string gre(std::uint32_t sequence, const std::string &packet);
 

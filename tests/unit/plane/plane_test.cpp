@@ -41,7 +41,7 @@ protected:
     // The peer sends a packet with this number, it comes out.
     void expect_received(std::uint32_t sequence)
     {
-        const std::string packet = inner_packet(sequence);
+        const std::string packet = inner_answer(sequence);
         peer->send(gre(sequence, packet), kOwn);
         ASSERT_EQ(tunnel->receive(), packet);
     }
@@ -69,7 +69,7 @@ TEST_F(OnePlaneTest, NumbersWhatItSendsFromZero)
 TEST_F(OnePlaneTest, DropsAndCountsWhatIsNotOfThePeer)
 {
     open(*plane, simple);
-    const std::string packet = inner_packet(1);
+    const std::string packet = inner_answer(1);
     const UdpPeer stranger(endpoint("10.7.0.3", kPort));
     stranger.send(gre(1, packet), kOwn);
     wait_until([&] { return socket_drops(*plane, "wrong source") == 1; }, "the stranger's packet is counted");
@@ -98,13 +98,71 @@ TEST_F(OnePlaneTest, DropsAndCountsWhatIsNotOfThePeer)
     EXPECT_EQ(find(*plane, simple.name)->paths[0].counters.packets_in.get(), 1U);
 }
 
+TEST_F(OnePlaneTest, LeavesOutWhatThePeerMayNotSend)
+{
+    core::ConnectionParameters parameters = simple;
+    parameters.reorder_window = 50;
+    parameters.max_buffer_delay = 60s;
+    parameters.networks = {{base::Prefix::parse("10.0.8.0/24").value(), base::Prefix::parse("10.0.9.0/24").value()}};
+    parameters.addresses = {base::Address::parse("10.0.0.77").value()};
+    open(*plane, parameters);
+    const auto from_to = [](const char *source, const char *destination, std::uint32_t content) {
+        const auto octets = [](const char *text) {
+            const base::Address address = base::Address::parse(text).value();
+            return std::string(reinterpret_cast<const char *>(address.octets().data()), address.octets().size());
+        };
+        return inner_packet(content).replace(12, 8, octets(source) + octets(destination));
+    };
+    const std::vector<std::string> good{inner_answer(0), from_to("10.0.9.5", "10.0.8.7", 1),
+                                        from_to("10.0.9.5", "10.0.0.2", 2), from_to("10.0.0.3", "10.0.8.7", 3),
+                                        from_to("10.0.0.3", "10.0.0.77", 4)};
+    const std::vector<std::string> spoofed{inner_packet(5), from_to("10.0.0.4", "10.0.0.2", 6),
+                                           from_to("10.0.8.1", "10.0.9.5", 7), from_to("8.8.8.8", "10.0.0.2", 8)};
+    const std::vector<std::string> noise{from_to("10.0.0.3", "224.0.0.251", 9), from_to("169.254.1.1", "10.0.0.2", 10)};
+    std::uint32_t number = 0;
+    for (const auto *packets : {&spoofed, &noise, &good})
+        for (const std::string &packet : *packets)
+            peer->send(gre(number++, packet), kOwn);
+    for (const std::string &packet : good) // what is left out leaves no gap: the window would wait for a minute
+        EXPECT_EQ(tunnel->receive(), packet);
+    wait_until([&] { return connection_drops(*plane, simple.name, "spoofed source") == spoofed.size(); }, "counted");
+    EXPECT_TRUE(tunnel->has_nothing());
+    EXPECT_EQ(find(*plane, simple.name)->reorder_counters.lost.get(), 0U);
+    // Without numbers, too.
+    peer->send(from_hex("00000800") + spoofed[0], kOwn);
+    wait_until([&] { return connection_drops(*plane, simple.name, "spoofed source") == spoofed.size() + 1; },
+               "that too");
+    // This host may answer all of that.
+    for (const std::string &answer : {from_to("10.0.0.2", "10.0.9.5", 1), from_to("10.0.8.7", "10.0.0.3", 2),
+                                      from_to("10.0.0.77", "10.0.0.3", 3), from_to("10.0.0.77", "10.0.9.5", 4)}) {
+        tunnel->send(answer);
+        EXPECT_EQ(peer->receive().substr(8), answer);
+    }
+}
+
+TEST_F(OnePlaneTest, WhatTheFilesSayGoesBeforeWhatFollowsFromIt)
+{
+    core::ConnectionParameters site = simple;
+    site.networks = {{base::Prefix::parse("10.0.8.0/24").value(), base::Prefix::parse("10.0.9.0/24").value()}};
+    core::ConnectionParameters own = connection("tun7", {path("10.7.0.1", "10.7.0.3")}, 1);
+    // From this host's first tunnel address itself to that site: not by the site's connection.
+    own.networks = {{base::Prefix::parse("10.0.0.2/32").value(), base::Prefix::parse("10.0.9.0/24").value()}};
+    open(*plane, site);
+    open(*plane, own);
+    const UdpPeer other(endpoint("10.7.0.3", kPort));
+    std::string packet = inner_packet(0);
+    packet.replace(16, 4, from_hex("0a000905"));
+    tunnel->send(packet);
+    EXPECT_EQ(other.receive(), gre(0, packet));
+}
+
 TEST_F(OnePlaneTest, TakesAPeerWhosePortHasChanged)
 {
     open(*plane, simple);
     const UdpPeer moved(endpoint("10.7.0.2", kPort + 1)); // as behind a NAT that has forgotten
     for (std::uint32_t i = 0; i < 5; ++i) {
-        moved.send(gre(i, inner_packet(i)), kOwn);
-        EXPECT_EQ(tunnel->receive(), inner_packet(i));
+        moved.send(gre(i, inner_answer(i)), kOwn);
+        EXPECT_EQ(tunnel->receive(), inner_answer(i));
     }
     EXPECT_EQ(socket_drops(*plane, "wrong source"), 0U);
 }
@@ -118,8 +176,8 @@ TEST_F(OnePlaneTest, APeerWhosePortHasChangedLosesNothingWhileOthersAreConnected
     std::thread traffic([&] {
         const UdpPeer moved(endpoint("10.7.0.2", kPort + 1));
         while (!stops && !HasFailure()) {
-            moved.send(gre(delivered, inner_packet(delivered)), kOwn);
-            EXPECT_EQ(tunnel->receive(), inner_packet(delivered));
+            moved.send(gre(delivered, inner_answer(delivered)), kOwn);
+            EXPECT_EQ(tunnel->receive(), inner_answer(delivered));
             ++delivered;
         }
     });
@@ -152,8 +210,8 @@ TEST_F(OnePlaneTest, ManyPeersOfOnePortAreToldApart)
     for (const unsigned i : {0U, 1U, 31U, 32U, 33U, 59U}) {
         if (i != 0)
             peer = std::make_unique<UdpPeer>(endpoint("10.7.0.2", static_cast<std::uint16_t>(kPort + i)));
-        peer->send(gre(0, inner_packet(7, i)), kOwn);
-        EXPECT_EQ(tunnel->receive(), inner_packet(7, i));
+        peer->send(gre(0, inner_answer(7, i)), kOwn);
+        EXPECT_EQ(tunnel->receive(), inner_answer(7, i));
         EXPECT_EQ(find(*plane, connections[i].name)->paths[0].counters.packets_in.get(), 1U) << i;
         tunnel->send(inner_packet(8, i));
         EXPECT_EQ(peer->receive(), gre(0, inner_packet(8, i))) << i;
@@ -189,8 +247,8 @@ TEST_F(OnePlaneTest, ClosedPathsAreOpenedAgain)
         EXPECT_TRUE(plane->open_path(simple.name, 0).value());
         EXPECT_TRUE(plane->commit());
         expect_received(round);
-        moved.send(gre(round + 1, inner_packet(round + 1)), kOwn);
-        ASSERT_EQ(tunnel->receive(), inner_packet(round + 1));
+        moved.send(gre(round + 1, inner_answer(round + 1)), kOwn);
+        ASSERT_EQ(tunnel->receive(), inner_answer(round + 1));
     }
 }
 
@@ -329,17 +387,17 @@ TEST_F(OnePlaneTest, APacketWaitsForAMissingOneUntilItsOwnDeadline)
     ordered.reorder_window = 100;
     ordered.max_buffer_delay = 2s;
     open(*plane, ordered);
-    const auto offer = [&](std::uint32_t number) { peer->send(gre(number, inner_packet(number)), kOwn); };
+    const auto offer = [&](std::uint32_t number) { peer->send(gre(number, inner_answer(number)), kOwn); };
     expect_received(0);
     offer(2);
     wait_until([&] { return find(*plane, ordered.name)->reorder_counters.held_now.get() == 1; }, "a packet waits");
     offer(1);
-    EXPECT_EQ(tunnel->receive(), inner_packet(1));
-    EXPECT_EQ(tunnel->receive(), inner_packet(2));
+    EXPECT_EQ(tunnel->receive(), inner_answer(1));
+    EXPECT_EQ(tunnel->receive(), inner_answer(2));
     // 3 never comes. The deadline of the packet that waited before is nearer than that of 4.
     const auto begun = std::chrono::steady_clock::now();
     offer(4);
-    EXPECT_EQ(tunnel->receive(), inner_packet(4));
+    EXPECT_EQ(tunnel->receive(), inner_answer(4));
     EXPECT_GE(std::chrono::steady_clock::now() - begun, 2s);
     wait_until([&] { return find(*plane, ordered.name)->reorder_counters.lost.get() == 1; }, "3 is lost");
     expect_received(5);

@@ -178,6 +178,13 @@ public:
                 all.push_back({base::Address::parse(address).value(), 24});
         return all;
     }
+    std::set<base::Address> addresses(const std::string &name) override
+    {
+        std::set<base::Address> all = added[name];
+        if (interfaces.contains(name) && !interfaces[name].empty())
+            all.insert(base::Address::parse(interfaces[name]).value());
+        return all;
+    }
     std::optional<base::Address> first_address(const std::string &name, base::IpVersion) override
     {
         ++look_ups;
@@ -203,8 +210,9 @@ public:
     std::vector<std::string> path_routes; // of paths
     std::vector<std::string> route_problems;
     bool is_forwarding = true;
-    std::map<std::string, std::string> gateways; // that interfaces have
-    std::vector<std::string> addressed_again;    // tunnels that were given theirs again
+    std::map<std::string, std::string> gateways;          // that interfaces have
+    std::map<std::string, std::set<base::Address>> added; // further addresses of interfaces
+    std::vector<std::string> addressed_again;             // tunnels that were given theirs again
 };
 
 class MemoryPlane : public DataPlane {

@@ -139,6 +139,25 @@ TEST_F(RoutesTest, ARouteIsThereBeforeTheSocketIsOpened)
     EXPECT_THAT(network.path_routes, ElementsAre("203.0.113.9 from 10.1.1.2 via 10.1.1.1 dev eth1"));
 }
 
+TEST_F(RoutesTest, AddressesThatAreAddedToATunnelAreItsConnections)
+{
+    directory.files["b.conf"] = connection_file("B", 4, 23457);
+    ASSERT_TRUE(start());
+    network.interfaces["tun7"] = "10.0.0.2";
+    network.added["tun7"] = {base::Address::parse("10.0.0.77").value(), base::Address::parse("fe80::1").value()};
+    ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
+    for (const char *name : {"A", "B"})
+        EXPECT_THAT(plane.connections.at(name).addresses,
+                    ElementsAre(base::Address::parse("10.0.0.2").value(), base::Address::parse("10.0.0.77").value()));
+    const int commits = plane.commits;
+    ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
+    EXPECT_EQ(plane.commits, commits);
+    network.added.clear();
+    ASSERT_TRUE(manager->on_interfaces_changed({"tun7"}, notices));
+    EXPECT_EQ(plane.commits, commits + 1);
+    EXPECT_THAT(plane.connections.at("A").addresses, ElementsAre(base::Address::parse("10.0.0.2").value()));
+}
+
 TEST_F(RoutesTest, WhatDoesNotWorkIsToldOnceAndStaysInTheProblems)
 {
     network.route_problems = {"adding the route 10.0.0.3/32 dev tun7: somebody has it"};
