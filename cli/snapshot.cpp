@@ -72,6 +72,7 @@ Connection read_connection(const std::string &object, const Reader &reader)
     reader.read("RemoteControlPort", connection.remote_control_port);
     reader.read("Status", connection.status);
     reader.read("ReorderWindow", connection.reorder_window);
+    reader.read("CopyDscp", connection.copy_dscp);
     reader.read("MaxBufferDelay", connection.max_buffer_delay);
     reader.read("AuthType", connection.auth_type);
     reader.read("HasKey", connection.has_key);

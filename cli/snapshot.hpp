@@ -65,6 +65,7 @@ struct Connection {
     std::uint16_t remote_control_port = 0;
     std::uint8_t status = 0;
     std::uint16_t reorder_window = 0;
+    bool copy_dscp = false;
     std::uint64_t max_buffer_delay = 0;
     std::uint8_t auth_type = 0;
     bool has_key = false;

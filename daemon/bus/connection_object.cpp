@@ -212,6 +212,11 @@ std::uint8_t ConnectionObject::Status()
     return config().status;
 }
 
+bool ConnectionObject::CopyDscp()
+{
+    return config().copy_dscp;
+}
+
 std::uint16_t ConnectionObject::ReorderWindow()
 {
     return config().reorder_window;

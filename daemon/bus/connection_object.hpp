@@ -51,6 +51,7 @@ private:
     std::uint16_t RemotePort() override;
     std::uint16_t RemoteControlPort() override;
     std::uint8_t Status() override;
+    bool CopyDscp() override;
     std::uint16_t ReorderWindow() override;
     std::uint64_t MaxBufferDelay() override;
     std::uint8_t AuthType() override;
@@ -82,6 +83,7 @@ private:
                                                    Property{"RemoteControlPort", &ConnectionObject::RemoteControlPort},
                                                    Property{"Status", &ConnectionObject::Status},
                                                    Property{"ReorderWindow", &ConnectionObject::ReorderWindow},
+                                                   Property{"CopyDscp", &ConnectionObject::CopyDscp},
                                                    Property{"MaxBufferDelay", &ConnectionObject::MaxBufferDelay},
                                                    Property{"AuthType", &ConnectionObject::AuthType},
                                                    Property{"HasKey", &ConnectionObject::HasKey},

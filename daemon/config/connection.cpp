@@ -158,6 +158,16 @@ constexpr Field<ConnectionConfig> auth_key_file()
     return field;
 }
 
+// Written only where it says something: the deployed release does not know it.
+constexpr Field<ConnectionConfig> copy_dscp()
+{
+    Field<ConnectionConfig> field = field::number<&ConnectionConfig::copy_dscp, 0, 1>("copy_dscp", Need::kOptional);
+    field.write = [](const ConnectionConfig &from) -> std::optional<base::SecretText> {
+        return from.copy_dscp ? std::optional(base::SecretText("1")) : std::nullopt;
+    };
+    return field;
+}
+
 constexpr std::array kConnectionFields{
     field::text<&ConnectionConfig::name, is_connection_name, expected_connection_name>("name"),
     field::number<&ConnectionConfig::permission, 0, 3>("permission"),
@@ -173,6 +183,7 @@ constexpr std::array kConnectionFields{
     field::number<&ConnectionConfig::status, 0, 255>("status"),
     field::number<&ConnectionConfig::reorder_window, 0, kMaxReorderWindow>("reorder_window", Need::kOptional),
     field::number<&ConnectionConfig::max_buffdelay_msec, 0, kMaxBufferDelay>("max_buffdelay_msec", Need::kOptional),
+    copy_dscp(),
     field::number<&ConnectionConfig::auth_type, 0, static_cast<unsigned>(kLastAuthType)>("auth_type"),
     auth_key(),
     auth_key_file(),

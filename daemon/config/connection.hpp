@@ -102,6 +102,7 @@ struct ConnectionConfig {
     std::uint8_t status = 0;          // kept and shown; it stops no traffic
     std::uint16_t reorder_window = 0; // packets; 0: never wait for a missing one
     std::chrono::milliseconds max_buffdelay_msec{100};
+    bool copy_dscp = false; // DSCP of packets to the outer headers
     AuthType auth_type = AuthType::kNone;
     base::SecretText auth_key; // as written; empty or "0": none
     std::string auth_key_file; // where the key is that does not stand in auth_key; see is_credential()

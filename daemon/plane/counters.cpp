@@ -20,6 +20,8 @@ std::string_view to_string(Drop drop) noexcept
         return "wrong source";
     case Drop::kWrongTunnel:
         return "wrong tunnel";
+    case Drop::kCongestion:
+        return "congestion";
     case Drop::kSpoofed:
         return "spoofed source";
     case Drop::kTunWrite:

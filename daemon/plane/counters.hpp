@@ -31,11 +31,12 @@ enum class Drop : std::uint8_t {
     kSendError,    // the kernel refused to send it (no route, firewall, unreachable)
     kWrongSource,  // a datagram that is not from a path's remote address
     kWrongTunnel,  // a keepalive between other tunnel addresses
+    kCongestion,   // the path was congested, and the sender of the packet would not understand a mark
     kSpoofed,      // from the peer: the inner source is none of its addresses and networks
     kTunWrite,     // the kernel did not take it on the tunnel
 };
 
-constexpr std::size_t kDropCount = 9;
+constexpr std::size_t kDropCount = 10;
 
 // The reason in a few words, such as "no connection".
 std::string_view to_string(Drop drop) noexcept;

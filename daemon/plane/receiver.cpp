@@ -4,6 +4,7 @@
 #include "daemon/base/sequence.hpp"
 #include "daemon/plane/connection.hpp"
 #include "daemon/plane/tunnel.hpp"
+#include "daemon/proto/ecn.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -19,20 +20,34 @@ constexpr std::size_t kSlots = 64;
 // The most messages of one socket in a pass, so that a busy path does not use up the room of the others.
 constexpr std::size_t kMaxSocketSlots = 16;
 
-// What the kernel says beside a message; room for the size of the datagrams in it.
+// What the kernel says beside a message: the size of the datagrams in it, and their traffic class.
 struct Control {
-    alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> octets;
+    alignas(cmsghdr) std::array<std::byte, 2 * CMSG_SPACE(sizeof(int))> octets;
 };
 
-// Octets of each datagram but the last in a message that UDP_GRO put together; 0 if it is a single one.
-std::size_t segment_size(const msghdr &message) noexcept
+struct Told {
+    // Octets of each datagram but the last in a message that UDP_GRO put together; 0 if it is a single one.
+    std::size_t segment = 0;
+    std::uint8_t traffic_class = 0;
+};
+
+Told told_of(msghdr &message) noexcept
 {
-    const cmsghdr *option = CMSG_FIRSTHDR(&message);
-    if (option == nullptr || option->cmsg_level != SOL_UDP || option->cmsg_type != UDP_GRO)
-        return 0;
-    int size = 0;
-    std::memcpy(&size, CMSG_DATA(option), sizeof size);
-    return size > 0 ? static_cast<std::size_t>(size) : 0;
+    Told told;
+    for (cmsghdr *option = CMSG_FIRSTHDR(&message); option != nullptr; option = CMSG_NXTHDR(&message, option)) {
+        if (option->cmsg_level == SOL_UDP && option->cmsg_type == UDP_GRO) {
+            int size = 0;
+            std::memcpy(&size, CMSG_DATA(option), sizeof size);
+            told.segment = size > 0 ? static_cast<std::size_t>(size) : 0;
+        } else if (option->cmsg_level == IPPROTO_IP && option->cmsg_type == IP_TOS) {
+            std::memcpy(&told.traffic_class, CMSG_DATA(option), sizeof told.traffic_class);
+        } else if (option->cmsg_level == IPPROTO_IPV6 && option->cmsg_type == IPV6_TCLASS) {
+            int traffic_class = 0;
+            std::memcpy(&traffic_class, CMSG_DATA(option), sizeof traffic_class);
+            told.traffic_class = static_cast<std::uint8_t>(traffic_class);
+        }
+    }
+    return told;
 }
 
 // Whose datagram it is. A connected socket has others than its peer's only from the moment when it was made.
@@ -92,12 +107,12 @@ void Receiver::read(const ForwardingState &state, const SocketEntry &socket, std
     slots_used_ += static_cast<std::size_t>(std::max(count, 0));
 }
 
-void Receiver::take_message(const ForwardingState &state, const SocketEntry &socket, const mmsghdr &message,
+void Receiver::take_message(const ForwardingState &state, const SocketEntry &socket, mmsghdr &message,
                             base::Instant now)
 {
-    const base::ConstOctets octets(static_cast<const std::byte *>(message.msg_hdr.msg_iov->iov_base), message.msg_len);
-    const std::size_t size = segment_size(message.msg_hdr);
-    const std::size_t step = size == 0 ? octets.size() : size;
+    const base::Octets octets(static_cast<std::byte *>(message.msg_hdr.msg_iov->iov_base), message.msg_len);
+    const Told told = told_of(message.msg_hdr);
+    const std::size_t step = told.segment == 0 ? octets.size() : told.segment;
     sys::SocketAddress source;
     std::memcpy(&source.v6, message.msg_hdr.msg_name, sizeof source.v6);
     const auto from = find_path(state, socket, sys::endpoint_of(source));
@@ -108,13 +123,14 @@ void Receiver::take_message(const ForwardingState &state, const SocketEntry &soc
     }
     std::size_t offset = 0;
     do { // an empty datagram is one, too
-        take_datagram(state, *from, octets.subspan(offset, std::min(step, octets.size() - offset)), now);
+        take_datagram(state, *from, octets.subspan(offset, std::min(step, octets.size() - offset)), told.traffic_class,
+                      now);
         offset += step;
     } while (offset < octets.size());
 }
 
-void Receiver::take_datagram(const ForwardingState &state, PathReference from, base::ConstOctets datagram,
-                             base::Instant now)
+void Receiver::take_datagram(const ForwardingState &state, PathReference from, base::Octets datagram,
+                             std::uint8_t traffic_class, base::Instant now)
 {
     const ConnectionEntry &entry = *state.connections[from.connection];
     Path &path = entry.connection->paths[from.path];
@@ -129,6 +145,11 @@ void Receiver::take_datagram(const ForwardingState &state, PathReference from, b
         const auto order = static_cast<std::uint32_t>(arrivals_.size());
         if (path.liveness->status() == core::PathStatus::kDead)
             entry.connection->on_data(from.path, now, events_);
+        if ((traffic_class & proto::kEcnMask) != proto::kEcnNone &&
+            !proto::take_ecn(traffic_class, packet->version, datagram.last(packet->payload.size()))) {
+            path.counters.drops.add(Drop::kCongestion);
+            return;
+        }
         arrivals_.push_back(Arrival{from.connection, from.path, packet->has_sequence ? packet->sequence : order,
                                     packet->has_sequence, packet->payload});
         return;

@@ -53,9 +53,10 @@ private:
     };
 
     void read(const ForwardingState &state, const SocketEntry &socket, std::size_t slots, base::Instant now);
-    void take_message(const ForwardingState &state, const SocketEntry &socket, const mmsghdr &message,
-                      base::Instant now);
-    void take_datagram(const ForwardingState &state, PathReference from, base::ConstOctets datagram, base::Instant now);
+    void take_message(const ForwardingState &state, const SocketEntry &socket, mmsghdr &message, base::Instant now);
+    // `traffic_class` is that of its IP header.
+    void take_datagram(const ForwardingState &state, PathReference from, base::Octets datagram,
+                       std::uint8_t traffic_class, base::Instant now);
     void deliver(const ForwardingState &state, base::Instant now);
     void deliver_connection(const ForwardingState &state, std::span<Arrival> arrivals, base::Instant now);
     // Writes a packet if it may be the peer's.

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <netinet/in.h>
 #include <netinet/udp.h>
 
 namespace mpt::plane {
@@ -18,51 +19,59 @@ void SendBatch::start(Path &path) noexcept
     soft_errors_ = 0;
 }
 
-void SendBatch::add(base::ConstOctets header, base::ConstOctets payload) noexcept
+void SendBatch::add(base::ConstOctets header, base::ConstOctets payload, std::uint8_t traffic_class) noexcept
 {
     const std::size_t size = header.size() + payload.size();
     if (size > kMaxDatagram) {
         path_->counters.drops.add(Drop::kSendError);
         return;
     }
-    if (!append(size))
-        begin(size);
+    if (!append(size, traffic_class))
+        begin(size, traffic_class);
     iovec *part = &parts_[2 * datagram_count_++];
     part[0] = iovec{const_cast<std::byte *>(header.data()), header.size()};
     part[1] = iovec{const_cast<std::byte *>(payload.data()), payload.size()};
 }
 
 // Puts one more datagram in the last message, if the kernel can split the two apart again.
-bool SendBatch::append(std::size_t size) noexcept
+bool SendBatch::append(std::size_t size, std::uint8_t traffic_class) noexcept
 {
     if (message_count_ == 0)
         return false;
     Message &message = messages_[message_count_ - 1];
     const bool closed = message.octets % message.segment != 0; // by a shorter one
     if (closed || size > message.segment || message.count == kMaxSegments || message.octets + size > kMaxOctets ||
-        message.segment > path_->socket->largest_segment())
+        message.segment > path_->socket->largest_segment() || traffic_class != message.traffic_class)
         return false;
     ++message.count;
     message.octets += size;
     mmsghdr &header = headers_[message_count_ - 1];
     header.msg_hdr.msg_iovlen += 2;
-    if (message.count == 2) {
-        Control &control = controls_[message_count_ - 1];
-        header.msg_hdr.msg_control = &control;
-        header.msg_hdr.msg_controllen = sizeof control.octets;
-        cmsghdr *option = CMSG_FIRSTHDR(&header.msg_hdr);
-        option->cmsg_level = SOL_UDP;
-        option->cmsg_type = UDP_SEGMENT;
-        option->cmsg_len = CMSG_LEN(sizeof message.segment);
-        std::memcpy(CMSG_DATA(option), &message.segment, sizeof message.segment);
-    }
+    if (message.count == 2)
+        add_control(SOL_UDP, UDP_SEGMENT, message.segment);
     return true;
 }
 
-void SendBatch::begin(std::size_t size) noexcept
+// To the last message.
+template <typename T> void SendBatch::add_control(int level, int type, T value) noexcept
 {
-    messages_[message_count_] =
-        Message{size, static_cast<std::uint32_t>(datagram_count_), 1, static_cast<std::uint16_t>(size), false};
+    msghdr &header = headers_[message_count_ - 1].msg_hdr;
+    Control &control = controls_[message_count_ - 1];
+    cmsghdr option{};
+    option.cmsg_level = level;
+    option.cmsg_type = type;
+    option.cmsg_len = CMSG_LEN(sizeof value);
+    std::byte *at = control.octets.data() + header.msg_controllen;
+    std::memcpy(at, &option, sizeof option);
+    std::memcpy(at + CMSG_LEN(0), &value, sizeof value);
+    header.msg_control = &control;
+    header.msg_controllen += CMSG_SPACE(sizeof value);
+}
+
+void SendBatch::begin(std::size_t size, std::uint8_t traffic_class) noexcept
+{
+    messages_[message_count_] = Message{
+        size, static_cast<std::uint32_t>(datagram_count_), 1, static_cast<std::uint16_t>(size), traffic_class, false};
     mmsghdr &header = headers_[message_count_];
     header = mmsghdr{};
     header.msg_hdr.msg_iov = &parts_[2 * datagram_count_];
@@ -72,6 +81,9 @@ void SendBatch::begin(std::size_t size) noexcept
         header.msg_hdr.msg_namelen = path_->remote->length;
     }
     ++message_count_;
+    const bool v4 = path_->socket->is_v4();
+    if (traffic_class != 0)
+        add_control(v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, int{traffic_class});
 }
 
 SendBatch::Outcome SendBatch::flush(base::Instant now) noexcept
@@ -106,8 +118,7 @@ SendBatch::Outcome SendBatch::send_singly(Message &message) noexcept
     msghdr header = headers_[next_message_].msg_hdr;
     header.msg_iov = &parts_[2 * message.first];
     header.msg_iovlen = 2;
-    header.msg_control = nullptr;
-    header.msg_controllen = 0;
+    header.msg_controllen = message.traffic_class != 0 ? CMSG_SPACE(sizeof(int)) : 0; // without UDP_SEGMENT
     if (sendmsg(path_->socket->fd(), &header, MSG_DONTWAIT) < 0)
         return survive(errno, message) ? Outcome::kDone : Outcome::kBlocked;
     sent(message, 1);

@@ -26,8 +26,9 @@ public:
     {
         return datagram_count_ > kMaxDatagrams / 2 || message_count_ > kMaxMessages / 2;
     }
-    // Adds a datagram of two parts, which must stay until it is sent. Not to a full batch.
-    void add(base::ConstOctets header, base::ConstOctets payload) noexcept;
+    // Adds a datagram of two parts, which must stay until it is sent; its IP header gets the traffic class. Not to a
+    // full batch.
+    void add(base::ConstOctets header, base::ConstOctets payload, std::uint8_t traffic_class) noexcept;
 
     enum class Outcome {
         kDone,    // everything is sent, or dropped and counted
@@ -57,14 +58,17 @@ private:
         std::uint32_t first; // datagram
         std::uint16_t count;
         std::uint16_t segment; // octets of each datagram but the last
-        bool singly;           // the kernel refuses to split it
+        std::uint8_t traffic_class;
+        bool singly; // the kernel refuses to split it
     };
     struct Control {
-        alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(std::uint16_t))> octets;
+        // The traffic class, unless it is 0, and then the size of a segment, if there are several.
+        alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(std::uint16_t))> octets;
     };
 
-    bool append(std::size_t size) noexcept;
-    void begin(std::size_t size) noexcept;
+    bool append(std::size_t size, std::uint8_t traffic_class) noexcept;
+    void begin(std::size_t size, std::uint8_t traffic_class) noexcept;
+    template <typename T> void add_control(int level, int type, T value) noexcept;
     Outcome send_messages() noexcept;
     Outcome send_singly(Message &message) noexcept;
     // What became of the first `count` datagrams of a message.

@@ -2,6 +2,7 @@
 #include "daemon/plane/sender.hpp"
 
 #include "daemon/plane/tunnel.hpp"
+#include "daemon/proto/ecn.hpp"
 #include "daemon/proto/gre.hpp"
 #include "daemon/proto/icmp.hpp"
 #include "daemon/proto/inner.hpp"
@@ -84,10 +85,13 @@ void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, ba
     } else if (!connection.scheduler.any_usable()) {
         connection.drops.add(Drop::kNoPath, super ? super->count() : 1);
         refuse(*tunnel.tunnel, connection, packet, now);
-    } else if (super) {
-        send_super_packet(connection, *version, *super, now);
     } else {
-        send_packet(connection, *version, packet, now);
+        const std::uint8_t inner = proto::traffic_class(*version, packet);
+        const std::uint8_t outer = connection.entry->parameters.copy_dscp ? inner : inner & proto::kEcnMask;
+        if (super)
+            send_super_packet(connection, *version, *super, outer, now);
+        else
+            send_packet(connection, *version, packet, outer, now);
     }
 }
 
@@ -109,21 +113,22 @@ void Sender::refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets pa
 }
 
 void Sender::send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet,
-                               base::Instant now)
+                               std::uint8_t traffic_class, base::Instant now)
 {
     for (std::size_t i = 0; i < packet.count(); ++i) {
         SendBatch &batch = prepare(next_path(connection), now);
         const base::Octets header = start_header(connection, version);
         packet.write_headers(i, header.subspan(proto::kGreSequencedSize));
-        queue(batch, proto::kGreSequencedSize + packet.header_size(), packet.payload(i));
+        queue(batch, proto::kGreSequencedSize + packet.header_size(), packet.payload(i), traffic_class);
     }
 }
 
-void Sender::send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet, base::Instant now)
+void Sender::send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet,
+                         std::uint8_t traffic_class, base::Instant now)
 {
     SendBatch &batch = prepare(next_path(connection), now);
     start_header(connection, version);
-    queue(batch, proto::kGreSequencedSize, packet);
+    queue(batch, proto::kGreSequencedSize, packet, traffic_class);
 }
 
 Path &Sender::next_path(Connection &connection)
@@ -150,9 +155,9 @@ SendBatch &Sender::prepare(Path &path, base::Instant now)
     return *path.batch;
 }
 
-void Sender::queue(SendBatch &batch, std::size_t header_size, base::ConstOctets payload)
+void Sender::queue(SendBatch &batch, std::size_t header_size, base::ConstOctets payload, std::uint8_t traffic_class)
 {
-    batch.add(base::ConstOctets(headers_.get() + headers_used_, header_size), payload);
+    batch.add(base::ConstOctets(headers_.get() + headers_used_, header_size), payload, traffic_class);
     headers_used_ += header_size;
     nearly_full_ = nearly_full_ || batch.nearly_full() || batch_count_ > kMaxBatches / 2;
 }

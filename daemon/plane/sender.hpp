@@ -30,9 +30,11 @@ public:
 
 private:
     void forward(const ForwardingState &state, const TunnelEntry &tunnel, base::Octets read, base::Instant now);
+    // `traffic_class` is that of the outer headers.
     void send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet,
-                           base::Instant now);
-    void send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet, base::Instant now);
+                           std::uint8_t traffic_class, base::Instant now);
+    void send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet,
+                     std::uint8_t traffic_class, base::Instant now);
     // Tells the sender of a packet that no path is left, once in a while.
     void refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets packet, base::Instant now);
     // Writes a GRE header with the connection's next number at the end of the header arena; returns it and the room
@@ -42,7 +44,7 @@ private:
     // The batch of a path, with room for one more datagram in it and for its header in the arena.
     SendBatch &prepare(Path &path, base::Instant now);
     // Queues a datagram whose header was written at the end of the header arena.
-    void queue(SendBatch &batch, std::size_t header_size, base::ConstOctets payload);
+    void queue(SendBatch &batch, std::size_t header_size, base::ConstOctets payload, std::uint8_t traffic_class);
     // Sends what is queued, in the midst of reading; what the kernel does not take now is dropped.
     void make_room(base::Instant now);
     void flush(base::Instant now);

@@ -24,8 +24,8 @@ bool set_option(int fd, int level, int option, int value) noexcept
 
 } // namespace
 
-UdpSocket::UdpSocket(sys::FileDescriptor fd, unsigned scope, std::size_t largest_segment) noexcept
-    : fd_(std::move(fd)), scope_(scope), largest_segment_(largest_segment)
+UdpSocket::UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope, std::size_t largest_segment) noexcept
+    : fd_(std::move(fd)), is_v4_(is_v4), scope_(scope), largest_segment_(largest_segment)
 {
 }
 
@@ -70,11 +70,12 @@ base::Result<std::shared_ptr<UdpSocket>> UdpSocket::open(const base::Endpoint &l
             return sys::system_failure(
                 errno, fmt::format("connecting UDP {} on {} to {}", local.to_string(), interface, remote->to_string()));
     }
+    set_option(fd.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVTOS : IPV6_RECVTCLASS, 1);
     set_option(fd.get(), IPPROTO_UDP, UDP_GRO, 1); // without it each datagram comes alone, which works too
     int size = 0;
     socklen_t length = sizeof size;
     const bool segments = getsockopt(fd.get(), IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0;
-    return std::shared_ptr<UdpSocket>(new UdpSocket(std::move(fd), scope, segments ? SIZE_MAX : 0));
+    return std::shared_ptr<UdpSocket>(new UdpSocket(std::move(fd), v4, scope, segments ? SIZE_MAX : 0));
 }
 
 bool UdpSocket::send(base::ConstOctets datagram, const sys::SocketAddress *remote) const noexcept

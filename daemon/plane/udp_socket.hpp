@@ -28,6 +28,7 @@ public:
     int fd() const noexcept { return fd_.get(); }
     // Index of the interface that it is bound to.
     unsigned scope() const noexcept { return scope_; }
+    bool is_v4() const noexcept { return is_v4_; }
     // Octets of the largest datagrams that the kernel splits a message into (UDP_SEGMENT); 0 if it does not.
     std::size_t largest_segment() const noexcept { return largest_segment_; }
     // The kernel refused to split into datagrams of this size; 0: into any, which it will not do later either.
@@ -50,11 +51,12 @@ public:
     std::uint64_t generation = 0;
 
 private:
-    UdpSocket(sys::FileDescriptor fd, unsigned scope, std::size_t largest_segment) noexcept;
+    UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope, std::size_t largest_segment) noexcept;
     static base::Result<std::shared_ptr<UdpSocket>> open(const base::Endpoint &local, const std::string &interface,
                                                          const std::optional<base::Endpoint> &remote);
 
     sys::FileDescriptor fd_;
+    bool is_v4_;
     unsigned scope_;
     std::size_t largest_segment_;
 };

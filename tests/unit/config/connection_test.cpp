@@ -199,6 +199,7 @@ INSTANTIATE_TEST_SUITE_P(
         ConnectionKey{"network_count = 1", {"1"}, {"21", "-1"}},  //
         ConnectionKey{"reorder_window = 900", {"0", "10000"}, {"10001", "10.000"}},
         ConnectionKey{"max_buffdelay_msec = 200", {"0", "10000"}, {"10001"}},  //
+        ConnectionKey{"copy_dscp = 1", {"0", "1"}, {"2", "yes"}},              //
         ConnectionKey{"auth_type = 2", {"0", "1", "2", "3"}, {"4", "SHA256"}}, //
         ConnectionKey{"ip_local = fec0::2",
                       {"fec0::4"},
@@ -232,7 +233,7 @@ TEST(Connection, NameHasUpTo127Characters)
 {
     const std::string longest(kMaxConnectionName, 'n');
     EXPECT_EQ(value(with(kEveryKey, "MPT_conn", longest)).name, longest);
-    EXPECT_THAT(problems(with(kEveryKey, "MPT_conn", longest + "n")), ElementsAre(HasSubstr("c.conf:36: name = n")));
+    EXPECT_THAT(problems(with(kEveryKey, "MPT_conn", longest + "n")), ElementsAre(HasSubstr("c.conf:37: name = n")));
     EXPECT_THAT(problems(with(kEveryKey, "MPT_conn", "n\xc3\xa4me")),
                 ElementsAre(HasSubstr("must be a word of 1 to 127")));
 }
@@ -353,9 +354,9 @@ TEST(Connection, CountsItsSections)
                 ElementsAre("c.conf:13: path_count = 2: there is no section [path_0]",
                             "c.conf:22: [path_2]: is not counted: path_count in line 13 is 2"));
     EXPECT_THAT(problems(with(kEveryKey, "network_count = 1", "network_count = 0")),
-                ElementsAre("c.conf:15: [net_0]: is not counted: network_count in line 26 is 0"));
+                ElementsAre("c.conf:15: [net_0]: is not counted: network_count in line 27 is 0"));
     EXPECT_THAT(problems(with(kEveryKey, "network_count = 1", "network_count = 2")),
-                ElementsAre("c.conf:26: network_count = 2: there is no section [net_1]"));
+                ElementsAre("c.conf:27: network_count = 2: there is no section [net_1]"));
     EXPECT_THAT(problems(with(kRecordedCreate, "[path_1]", "[path 01]")),
                 ElementsAre("c.conf:13: path_count = 2: there is no section [path_1]",
                             HasSubstr("warning: c.conf:35: [path_01]: is not a known section")));
@@ -536,6 +537,7 @@ TEST(Connection, IsEqualOnlyIfAllIs)
         {"status = 0", "status = 1"},
         {"reorder_window = 900", "reorder_window = 901"},
         {"max_buffdelay_msec = 200", "max_buffdelay_msec = 201"},
+        {"copy_dscp = 1", "copy_dscp = 0"},
         {"auth_type = 2", "auth_type = 1"},
         {"D1d2", "D1D2"},
         {"eth1", "eth2"},

@@ -44,6 +44,7 @@ public:
     void send(const std::string &datagram, const base::Endpoint &to) const;
     // The next datagram; "" if none comes.
     std::string receive() const;
+    int fd() const { return fd_.get(); }
 
 private:
     sys::FileDescriptor fd_;

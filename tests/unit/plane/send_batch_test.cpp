@@ -26,7 +26,7 @@ protected:
     }
 
     // Queues datagrams of these sizes, each with a header of 8 octets and contents of its own.
-    void add(std::initializer_list<std::size_t> sizes)
+    void add(std::initializer_list<std::size_t> sizes, std::uint8_t traffic_class = 0)
     {
         for (const std::size_t size : sizes) {
             std::string text(size, '\0');
@@ -34,7 +34,7 @@ protected:
                 text[i] = static_cast<char>(texts.size() + i);
             texts.push_back(text);
             const base::ConstOctets octets = std::as_bytes(std::span(texts.back()));
-            batch->add(octets.first(8), octets.subspan(8));
+            batch->add(octets.first(8), octets.subspan(8), traffic_class);
         }
     }
 
@@ -68,6 +68,34 @@ TEST_F(SendBatchTest, MoreThanTheKernelTakesAtOnceIsSentInParts)
     EXPECT_FALSE(batch->full());
     EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     expect_all_received();
+}
+
+TEST_F(SendBatchTest, EachDatagramHasItsTrafficClass)
+{
+    const int on = 1;
+    ASSERT_EQ(setsockopt(peer->fd(), IPPROTO_IP, IP_RECVTOS, &on, sizeof on), 0);
+    add({100, 100}, 0xb9);
+    add({100, 100});
+    add({100}, 0xba);
+    add({3000, 3000}, 0xbb); // one by one
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
+    auto text = texts.begin();
+    for (const std::uint8_t expected : {std::uint8_t{0xb9}, std::uint8_t{0xb9}, std::uint8_t{0}, std::uint8_t{0},
+                                        std::uint8_t{0xba}, std::uint8_t{0xbb}, std::uint8_t{0xbb}}) {
+        std::array<char, 4000> octets;
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control;
+        iovec part{octets.data(), octets.size()};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        const ssize_t size = recvmsg(peer->fd(), &message, 0);
+        ASSERT_GT(size, 0);
+        EXPECT_EQ(std::string(octets.data(), static_cast<std::size_t>(size)), *text++);
+        ASSERT_NE(CMSG_FIRSTHDR(&message), nullptr);
+        EXPECT_EQ(*CMSG_DATA(CMSG_FIRSTHDR(&message)), expected);
+    }
 }
 
 TEST_F(SendBatchTest, ItIsFullBeforeItOverflows)
