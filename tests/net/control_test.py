@@ -381,7 +381,8 @@ class Hostile(ControlTest):
         thread.join()
         self.assertGreater(answered, 5)
         control = daemon.statistics().control
-        self.assertGreater(control['drop_rate_limit'], sent[0] / 2)
+        # Half of the whole and of the changed messages, a quarter of all, ask for something.
+        self.assertGreater(control['drop_rate_limit'], sent[0] / 8)
         self.assertLessEqual(sum(control.values()), sent[0])
         for reason in ('truncated', 'unknown_command', 'wrong_hash', 'unknown_peer', 'wrong_authentication_type'):
             self.assertIn(f'drop_{reason}', control)
