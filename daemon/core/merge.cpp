@@ -242,9 +242,15 @@ base::Result<std::string> create_text(const ConnectionConfig &own, const CreateC
 {
     if (own.auth_type == AuthType::kSha256 && !context.interface.allow_default_key)
         return base::fail(base::ErrorCode::kNotSupported, fmt::format("{}: {}", own.file, kNeedsDefaultKey));
-    const auto told = for_peer(own, context);
+    auto told = for_peer(own, context);
     if (!told)
         return base::fail(base::ErrorCode::kInvalidConfig, fmt::format("{}: {}", own.file, told.error()));
+    // What only the peer knows it will not look at, but in a connection file these keys are mandatory (guide 2.6.3).
+    told->ip_remote = told->ip_remote.value_or(base::Address::any(told->ip_ver));
+    told->remote_port = told->remote_port.value_or(told->local_port);
+    told->remote_cmd_port = told->remote_cmd_port.value_or(context.interface.cmdport_local);
+    for (PathConfig &path : told->paths)
+        path.remote_ipaddr = path.remote_ipaddr.value_or(base::Address::any(path.ip_ver));
     return config::serialise_for_peer(*told, config::PeerText::kPadded);
 }
 

@@ -169,6 +169,22 @@ TEST_F(Create, RequestIsTheRecordedTextAndHasNoKey)
     EXPECT_FALSE(create_text(own, context()));
 }
 
+// The guide calls them mandatory: the deployed release may not understand a text without them.
+TEST_F(Create, RequestHasAllKeysEvenThoseThatOnlyThePeerKnows)
+{
+    ConnectionConfig own = *config::parse_connection("a.conf", recorded_request()).value;
+    own.ip_remote.reset();
+    own.remote_port.reset();
+    own.remote_cmd_port.reset();
+    own.paths[1].remote_ipaddr.reset();
+    const std::string text = create_text(own, context()).value();
+    std::string expected = recorded_request();
+    expected = replaced(expected, "ip_remote        = 10.0.0.3", "ip_remote        = 0.0.0.0");
+    expected = replaced(expected, "remote_ipaddr    = 10.2.2.3", "remote_ipaddr    = 0.0.0.0");
+    EXPECT_EQ(text, expected);
+    EXPECT_TRUE(accept(text));
+}
+
 TEST_F(Create, InitiatorCompletesItsSideWithTheRecordedReply)
 {
     ConnectionConfig own = *config::parse_connection("a.conf", recorded_request()).value;
