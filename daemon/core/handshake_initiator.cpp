@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/core/handshake_initiator.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace mpt::core {
@@ -53,7 +54,7 @@ tl::expected<base::ConstOctets, ControlDrop> HandshakeInitiator::on_message(base
 {
     if (!is_ours(message))
         return tl::unexpected(ControlDrop::kNoExchange);
-    if (request_.auth < config::AuthType::kSha256 && source.address != request_.peer.address)
+    if (request_.auth < config::AuthType::kSha256 && !is_of_peer(source.address))
         return tl::unexpected(ControlDrop::kWrongSource);
     if (!proto::has_valid_hash(message, datagram, request_.key, request_.random))
         return tl::unexpected(ControlDrop::kWrongHash);
@@ -86,6 +87,12 @@ bool HandshakeInitiator::is_ours(const ControlMessage &message) const noexcept
     return message.round % 2 == 0 && message.command == request_.command && message.auth == request_.auth &&
            message.version == request_.initiator.version() && message.initiator == request_.initiator &&
            message.responder == request_.responder;
+}
+
+bool HandshakeInitiator::is_of_peer(const base::Address &source) const noexcept
+{
+    const std::vector<base::Address> &others = request_.other_sources;
+    return source == request_.peer.address || std::find(others.begin(), others.end(), source) != others.end();
 }
 
 void HandshakeInitiator::prepare(Step step)

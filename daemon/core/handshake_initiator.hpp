@@ -25,6 +25,8 @@ struct HandshakeRequest {
     base::Address initiator;     // tunnel addresses
     base::Address responder;     // unspecified if the initiator of a create does not know it
     base::Endpoint peer;         // where the rounds are sent to
+    // Other addresses of the peer: it may have several and answer from the one that its kernel chooses.
+    std::vector<base::Address> other_sources;
     std::vector<std::byte> body;
 };
 
@@ -51,7 +53,7 @@ public:
     // Takes a datagram of the control port that decode_control() made `message` of. Returns what to send to
     // request().peer, which is empty when the answer is there, or why the datagram changes nothing:
     //   kNoExchange     it is of another exchange (owners of several try the next one)
-    //   kWrongSource    types 0 and 1: it did not come from the address that was asked; any port will do
+    //   kWrongSource    types 0 and 1: it did not come from an address of the peer; any port will do
     //   kWrongHash
     //   kWrongRandom    round 4 does not repeat the number of round 2
     //   kContradiction  announces another length than ours, or another random number than before
@@ -72,6 +74,7 @@ private:
     enum class Step : std::uint8_t { kRound1, kRound3, kOver };
 
     bool is_ours(const proto::ControlMessage &message) const noexcept;
+    bool is_of_peer(const base::Address &source) const noexcept;
     void prepare(Step step);
     base::ConstOctets send(base::Instant now);
 

@@ -114,7 +114,7 @@ enum class ControlDrop : std::uint8_t {
     kRateLimit,     // too many from this source
     kWrongAuthType, // not the type that the connection's configuration asks for
     kWrongHash,     // made with another key, or changed on its way
-    kWrongSource,   // from another address than the one that was asked
+    kWrongSource,   // from none of the peer's addresses
     kWrongRandom,   // does not repeat the random number of the exchange
     kNoExchange,    // round 3 without round 1, or an answer that nobody waits for
     kDuplicate,     // repeats what has been taken

@@ -480,7 +480,8 @@ base::Result<void> Manager::set_path_by_peer(const std::string &connection, std:
     const ConnectionRecord *record = find(connection);
     if (record == nullptr || path >= record->paths.size())
         return no_path(connection, path);
-    if ((path_state(connection, path).status == core::PathStatus::kUp) == up)
+    // One whose interface is down, or that was set down by hand, still learns what it will be afterwards.
+    if (path_state(connection, path).status == (up ? core::PathStatus::kUp : core::PathStatus::kDead))
         return {};
     plane_.set_path_by_peer(connection, path, up);
     return plane_.commit();

@@ -137,15 +137,16 @@ void Peers::refresh(base::Instant now)
     }
 }
 
-// Over another path that is up; where none is, a path that comes up tells so itself.
+// Over another path that is up, best over the default one (guide 2.6.3.2 cmd_default); where none is, a path that comes
+// up tells so itself.
 std::optional<Peers::Way> Peers::way_for(const ConnectionRecord &record, const core::StatusTeller::Report &report) const
 {
     const auto is_up = [&](std::size_t i) {
         return manager_.path_state(record.config.name, i).status == core::PathStatus::kUp;
     };
     std::optional<std::size_t> chosen;
-    for (std::size_t i = 0; i < record.paths.size() && !chosen; ++i)
-        if (i != report.path && is_up(i))
+    for (std::size_t i = 0; i < record.paths.size(); ++i)
+        if (i != report.path && is_up(i) && (!chosen || record.config.paths[i].cmd_default))
             chosen = i;
     if (!chosen && report.up.value_or(true) && is_up(report.path))
         chosen = report.path;
@@ -185,6 +186,8 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
     request.initiator = own.ip_local;
     request.responder = *own.ip_remote;
     request.peer = way->peer;
+    for (const PathRecord &path : record.paths)
+        request.other_sources.push_back(path.parameters.remote.address);
     if (own.auth_type == config::AuthType::kHmacSha256) {
         const auto body = proto::encode_path_change(
             {static_cast<std::uint8_t>(report->path), report->up.has_value(), report->weight});
@@ -390,11 +393,20 @@ std::optional<proto::PathChange> Peers::change_of(const ConnectionRecord &record
         return change && change->path < record.paths.size() ? std::optional(*change) : std::nullopt;
     }
     const auto addresses = proto::decode_path_addresses(task.body);
-    for (std::size_t i = 0; addresses && i < record.paths.size(); ++i)
-        if (record.paths[i].parameters.remote.address == addresses->local &&
-            public_address(record, i) == addresses->remote)
+    if (!addresses)
+        return std::nullopt;
+    std::vector<std::size_t> automatic; // what a NAT makes of their own address the peer knows and we do not
+    for (std::size_t i = 0; i < record.paths.size(); ++i) {
+        if (record.paths[i].parameters.remote.address != addresses->local)
+            continue;
+        if (public_address(record, i) == addresses->remote)
             return proto::PathChange{static_cast<std::uint8_t>(i), true, std::nullopt};
-    return std::nullopt;
+        if (record.config.paths[i].public_ipaddr.is_unspecified())
+            automatic.push_back(i);
+    }
+    if (automatic.size() != 1)
+        return std::nullopt;
+    return proto::PathChange{static_cast<std::uint8_t>(automatic.front()), true, std::nullopt};
 }
 
 } // namespace mpt::service

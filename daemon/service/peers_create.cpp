@@ -64,10 +64,15 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
     auto files = directory_.list_all();
     if (!files)
         return refuse(proto::ControlResult::kFailed, files.error().text);
-    auto accepted = core::accept_create(base::as_text(task.body), task.initiator, task.responder, *conf_template,
-                                        create_context("", std::move(*files)));
+    auto accepted = core::accept_create(base::as_text(task.body), task.initiator, task.responder,
+                                        in_use(*conf_template, nullptr), create_context("", std::move(*files)));
     if (!accepted)
         return refuse(accepted.error().result, accepted.error().text);
+    // The peer is told the addresses in use; those that are found automatically may become others.
+    for (std::size_t i = 0; i < accepted->connection.paths.size(); ++i) {
+        accepted->connection.paths[i].private_ipaddr = conf_template->paths[i].private_ipaddr;
+        accepted->connection.paths[i].public_ipaddr = conf_template->paths[i].public_ipaddr;
+    }
     if (auto added = manager_.add_created(accepted->connection, peer, notices); !added)
         return refuse(proto::ControlResult::kFailed, added.error().text);
     on_settings(now);

@@ -139,7 +139,7 @@ TEST(HandshakeInitiator, AnnouncedLengthIsRepeated)
     EXPECT_EQ(give(initiator, kStart, rounds[1]).error(), ControlDrop::kContradiction);
 }
 
-TEST(HandshakeInitiator, WithoutHashTheAnswerComesFromTheAddressThatWasAsked)
+TEST(HandshakeInitiator, WithoutHashTheAnswerComesFromAnAddressOfThePeer)
 {
     for (const std::size_t exchange : {0U, 2U}) {
         const auto rounds = rounds_of(proto::recorded::kExchanges[exchange]);
@@ -148,6 +148,16 @@ TEST(HandshakeInitiator, WithoutHashTheAnswerComesFromTheAddressThatWasAsked)
         EXPECT_EQ(give(initiator, kStart, rounds[1], "10.1.1.4").error(), ControlDrop::kWrongSource);
         const ControlMessage message = *proto::decode_control(rounds[1]);
         EXPECT_TRUE(initiator.on_message(kStart, {address(kHostB), 1}, message, rounds[1])) << "a NAT changed the port";
+
+        // A peer of several addresses may answer from another one, in each round.
+        HandshakeRequest request = status_request(exchange == 0 ? AuthType::kNone : AuthType::kRandom);
+        request.other_sources = {address("10.1.1.5"), address("10.1.1.6")};
+        HandshakeInitiator other(kStart, request);
+        other.on_deadline(kStart);
+        EXPECT_EQ(give(other, kStart, rounds[1], "10.1.1.4").error(), ControlDrop::kWrongSource);
+        EXPECT_TRUE(give(other, kStart, rounds[1], "10.1.1.6"));
+        EXPECT_TRUE(give(other, kStart, rounds[3], "10.1.1.5"));
+        EXPECT_TRUE(other.answer());
     }
     const auto rounds = rounds_of(proto::recorded::kExchanges[4]);
     HandshakeInitiator initiator(kStart, status_request(AuthType::kSha256));

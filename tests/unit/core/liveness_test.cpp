@@ -192,6 +192,14 @@ TEST(Liveness, DownByThePeerWithoutKeepalivesEndsOnlyByThePeerOrByHand)
     EXPECT_FALSE(started_dead.on_data(kStart + 2s).has_value());
 }
 
+TEST(Liveness, DownByThePeerOutlastsAFault)
+{
+    Liveness path(kStart, settings(0s, 0s));
+    path.set_interface(kStart + 1s, false);
+    EXPECT_FALSE(path.set_by_peer(kStart + 2s, false).has_value()) << "it shows no difference yet";
+    EXPECT_EQ(path.set_interface(kStart + 3s, true)->to, PathStatus::kDead);
+}
+
 TEST(Liveness, FaultsAreToldApartAndTheFirstOneShows)
 {
     Liveness path(kStart, settings(1s, 3s));

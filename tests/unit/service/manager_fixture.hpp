@@ -244,6 +244,7 @@ public:
     void set_path_by_peer(const std::string &connection, std::size_t path, bool up) override
     {
         states.at(connection).at(path).status = up ? core::PathStatus::kUp : core::PathStatus::kDead;
+        by_peer.push_back(fmt::format("{}/{} {}", connection, path, up ? "up" : "down"));
     }
     void settle() override {}
     PathState path_state(const std::string &connection, std::size_t path) override
@@ -279,6 +280,7 @@ public:
     std::vector<std::string> tunnels;
     std::map<std::string, core::ConnectionParameters> connections;
     std::set<std::string> open;
+    std::vector<std::string> by_peer; // "connection/path up" that were passed on
     std::map<std::string, std::vector<PathState>> states;
     bool port_in_use = false;
     bool own_workers = false;                     // every connection has one, and no socket may serve two of them

@@ -62,6 +62,19 @@ TEST_F(Create, MakesThePeersSideAndCompletesOwn)
     EXPECT_THAT(again, IsEmpty()) << "the files say what runs";
 }
 
+TEST_F(Create, ATemplateMayLeaveTheAddressesToBeFound)
+{
+    std::string &text = b.directory.conf_template;
+    const std::string fixed = "public_ipaddr = 10.1.1.3\n";
+    text.replace(text.find(fixed), fixed.size(), "private_ipaddr = 0.0.0.0\npublic_ipaddr = 0.0.0.0\n");
+    const auto done = create();
+    ASSERT_TRUE(done) << done.error().text;
+    EXPECT_EQ(a.manager->find("link")->config.paths[0].remote_ipaddr, base::Address::parse("10.1.1.3").value());
+    const config::PathConfig &path = b.manager->find("link")->config.paths[0];
+    EXPECT_TRUE(path.private_ipaddr.is_unspecified()) << "it may become another one";
+    EXPECT_TRUE(path.public_ipaddr.is_unspecified());
+}
+
 // On both sides, and written to no file.
 TEST_F(Create, KeysMayStandInFilesOfTheirOwn)
 {

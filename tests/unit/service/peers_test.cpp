@@ -26,6 +26,89 @@ TEST_F(PeersTest, APathThatIsSetDownIsToldAndObeyed)
     }
 }
 
+TEST_F(PeersTest, WhatIsToldOfAPathWhoseInterfaceIsDownHoldsAfterwards)
+{
+    both();
+    b.plane.states.at("link").at(0).status = core::PathStatus::kInterfaceDown;
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    carry();
+    EXPECT_THAT(b.plane.by_peer, ElementsAre("link/0 down"));
+}
+
+TEST_F(PeersTest, TheDefaultPathIsTheFirstToTellBy)
+{
+    for (const int by_default : {1, 2}) {
+        a.port.interfaces.clear();
+        both();
+        std::string &file = a.directory.files["link.conf"];
+        file.replace(file.find("path_count = 2"), 14, "path_count = 3");
+        file.erase(file.find("cmd_default = 1"), 15);
+        file += "[path_2]\ninterface_name = eth3\nip_ver = 4\npublic_ipaddr = 10.3.3.2\nremote_ipaddr = 10.3.3.3\n"
+                "gateway_ipaddr = 10.3.3.3\nweight_out = 1\nstatus = 0\n";
+        const std::string path = fmt::format("[path_{}]\n", by_default);
+        file.insert(file.find(path) + path.size(), by_default == 2 ? "cmd_default = 1\n" : "");
+        a.start();
+        a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+        EXPECT_THAT(a.port.interfaces, ElementsAre(by_default == 2 ? "eth3" : "eth2"));
+        a.port.sent.clear();
+        a.path_is(now, 2, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+        wait(4s, [](const Datagram &) { return false; });
+        wait(20s, [&](const Datagram &datagram) { return datagram.local != *base::Address::parse("10.3.3.2"); });
+        EXPECT_EQ(a.port.interfaces.back(), "eth2") << "the default path is down";
+    }
+}
+
+// As the peer's kernel chooses it where several of its addresses are on one interface.
+TEST_F(PeersTest, AnswersMayComeFromAnotherAddressOfThePeer)
+{
+    for (const int auth_type : {0, 1}) {
+        both(3, auth_type);
+        a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+        for (int round = 0; round < 2; ++round) {
+            const Datagram question = a.port.sent.front();
+            a.port.sent.clear();
+            b.peers->on_datagram(now, {question.local, 60456}, question.peer.address, question.octets, b.notices);
+            a.peers->on_datagram(now, {*base::Address::parse("10.1.1.3"), 60456}, question.local,
+                                 b.port.sent.front().octets, a.notices);
+            b.port.sent.clear();
+        }
+        EXPECT_EQ(b.status(0), core::PathStatus::kDead);
+        EXPECT_EQ(a.peers->deadline(), std::nullopt) << "it has been told";
+    }
+}
+
+// The peer names a path by the address that a NAT gives us, which we do not know if it is to be found automatically.
+TEST_F(PeersTest, AnAutomaticAddressMayBeAnotherOneForThePeer)
+{
+    both();
+    std::string &file = b.directory.files["link.conf"];
+    const auto make_automatic = [&](const std::string &fixed) {
+        file.replace(file.find(fixed), fixed.size(), "private_ipaddr = 0.0.0.0\npublic_ipaddr = 0.0.0.0\n");
+        ASSERT_TRUE(b.manager->reload("", b.notices));
+    };
+    std::string &asker = a.directory.files["link.conf"];
+    asker.replace(asker.find("remote_ipaddr = 10.1.1.3"), 24, "remote_ipaddr = 192.0.2.7");
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    const auto tell = [&] {
+        a.path_is(now, 0, core::PathStatus::kUp, core::StatusReason::kByHand);
+        carry();
+        a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+        carry();
+        return b.status(0);
+    };
+    EXPECT_EQ(tell(), core::PathStatus::kUp) << "10.1.1.3 is what is configured here";
+    make_automatic("public_ipaddr = 10.1.1.3\n");
+    EXPECT_EQ(tell(), core::PathStatus::kDead);
+
+    // Two of them to the same address of the peer cannot be told apart.
+    b.plane.states.at("link").at(0).status = core::PathStatus::kUp;
+    make_automatic("public_ipaddr = 10.2.2.3\n");
+    file.replace(file.find("remote_ipaddr = 10.2.2.2"), 24, "remote_ipaddr = 10.1.1.2");
+    ASSERT_TRUE(b.manager->reload("", b.notices));
+    EXPECT_EQ(tell(), core::PathStatus::kUp);
+    EXPECT_EQ(b.status(1), core::PathStatus::kUp);
+}
+
 // Whoever sends messages must not make us ask the kernel for each.
 TEST_F(PeersTest, AutomaticAddressesAreToldAsTheyAreInUse)
 {
@@ -246,7 +329,7 @@ TEST_F(PeersTest, ThePeerIsToldItsWeight)
     EXPECT_EQ(b.status(1), core::PathStatus::kUp);
 
     // As long as no path is up it cannot be told; then with the status of the path.
-    for (const std::size_t path : {0, 1})
+    for (std::size_t path = 0; path < 2; ++path)
         a.path_is(now, path, core::PathStatus::kInterfaceDown, core::StatusReason::kInterface);
     a.port.sent.clear();
     ASSERT_TRUE(a.manager->set_weight_in("link", 0, 33));
