@@ -58,7 +58,7 @@ class Machine:
 
     def _command(self, command):
         leader = self._leader()
-        return ['nsenter', '-t', str(leader), '-a', '--', *map(str, command)] if leader else ['false']
+        return ['nsenter', '-t', str(leader), '-m', '-u', '-i', '-n', '-p', '-C', '-r', '-w', '--', *map(str, command)] if leader else ['false']
 
     def run(self, *command, check=True, **options):
         """Runs the command as root, outside of every unit; its standard output."""
