@@ -2,6 +2,7 @@
 // mptd: puts the layers together and runs the control thread.
 #include "daemon/adapters.hpp"
 #include "daemon/bus/server.hpp"
+#include "daemon/journal.hpp"
 #include "daemon/link_watch.hpp"
 #include "daemon/service/manager.hpp"
 #include "daemon/service/peers.hpp"
@@ -38,10 +39,11 @@ namespace mpt {
 
 namespace {
 
-constexpr const char *kUsage = R"(usage: mptd [--config DIR]
+constexpr const char *kUsage = R"(usage: mptd [--config DIR] [--foreground]
 
   --config DIR  the configuration: DIR/interface.conf, DIR/connections/*.conf
                 (default: $MPTD_CONFIG_DIR, else )" MPTD_CONFIG_DIR R"()
+  --foreground  log to standard error for people, whoever has started it
   --version     print the version
   --help        print this
 
@@ -75,16 +77,6 @@ int exit_status(base::ErrorCode code)
         break;
     }
     return EX_OSERR;
-}
-
-void log_notices(service::Notices &notices)
-{
-    for (const service::Notice &notice : notices)
-        sys::log(notice.level == service::Notice::Level::kError     ? sys::Priority::kError
-                 : notice.level == service::Notice::Level::kWarning ? sys::Priority::kWarning
-                                                                    : sys::Priority::kInfo,
-                 notice.text);
-    notices.clear();
 }
 
 void print(const std::string &text)
@@ -423,6 +415,7 @@ int main(int argc, char **argv)
     const char *environment = std::getenv("MPTD_CONFIG_DIR");
     std::string directory = environment != nullptr ? environment : MPTD_CONFIG_DIR;
     const option options[] = {{"config", required_argument, nullptr, 'c'},
+                              {"foreground", no_argument, nullptr, 'f'},
                               {"version", no_argument, nullptr, 'v'},
                               {"help", no_argument, nullptr, 'h'},
                               {nullptr, 0, nullptr, 0}};
@@ -430,6 +423,9 @@ int main(int argc, char **argv)
         switch (choice) {
         case 'c':
             directory = optarg;
+            break;
+        case 'f':
+            mpt::sys::log_for_people();
             break;
         case 'v':
             mpt::print("mptd " MPTD_VERSION "\n");
@@ -449,6 +445,6 @@ int main(int argc, char **argv)
     const auto ran = mpt::run(directory);
     if (ran)
         return EX_OK;
-    mpt::sys::log(mpt::sys::Priority::kError, ran.error().text);
+    mpt::sys::log(mpt::sys::Priority::kError, ran.error().text, {{"MESSAGE_ID", std::string(mpt::kFailed)}});
     return mpt::exit_status(ran.error().code);
 }

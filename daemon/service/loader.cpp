@@ -65,11 +65,11 @@ public:
     {
         std::vector<std::string> &all = loaded_.problems[file];
         all.insert(all.end(), errors.begin(), errors.end());
-        notices_.push_back(
-            {Notice::Level::kError,
-             running(file) == nullptr
-                 ? fmt::format("connections/{} is left out", file)
-                 : fmt::format("connections/{} is not applied: its connection goes on as it was", file)});
+        notices_.push_back({Notice::Level::kError,
+                            running(file) == nullptr
+                                ? fmt::format("connections/{} is left out", file)
+                                : fmt::format("connections/{} is not applied: its connection goes on as it was", file),
+                            Event::kFileLeftOut});
     }
 
     void add(config::ConnectionConfig candidate) { candidates_.push_back(std::move(candidate)); }

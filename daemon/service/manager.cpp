@@ -262,16 +262,18 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
     const std::string before = std::exchange(at.waits_for, waits_for);
     if (!waits_for.empty()) {
         if (changed)
-            notices.push_back(
-                {Notice::Level::kWarning, fmt::format("{} waits: {}", path_title(record, path), waits_for)});
+            notices.push_back({Notice::Level::kWarning,
+                               fmt::format("{} waits: {}", path_title(record, path), waits_for), Event::kPathWaits,
+                               record.config.name, path});
         return plane_.close_path(record.config.name, path, site.ready, site.present) || moved;
     }
     auto opened = plane_.open_path(record.config.name, path);
     if (!opened) {
         at.waits_for = opened.error().text;
         if (at.waits_for != before)
-            notices.push_back(
-                {Notice::Level::kError, fmt::format("{} is disabled: {}", path_title(record, path), at.waits_for)});
+            notices.push_back({Notice::Level::kError,
+                               fmt::format("{} is disabled: {}", path_title(record, path), at.waits_for),
+                               Event::kPathDisabled, record.config.name, path});
     } else if (!before.empty()) {
         notices.push_back(
             {Notice::Level::kInfo, fmt::format("{} has its interface and address", path_title(record, path))});
@@ -352,8 +354,10 @@ void Manager::on_path_status(const std::string &connection, std::size_t path, co
     const ConnectionRecord *record = find(connection);
     if (record == nullptr || path >= record->paths.size())
         return;
-    notices.push_back({change.to == core::PathStatus::kUp ? Notice::Level::kInfo : Notice::Level::kWarning,
-                       fmt::format("{} is {}", path_title(*record, path), words_of(change))});
+    const bool up = change.to == core::PathStatus::kUp;
+    notices.push_back({up ? Notice::Level::kInfo : Notice::Level::kWarning,
+                       fmt::format("{} is {}", path_title(*record, path), words_of(change)),
+                       up ? Event::kPathUp : Event::kPathDown, connection, path});
     if (observer_ != nullptr)
         observer_->on_path_status(*record, path, change);
 }

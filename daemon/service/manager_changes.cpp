@@ -160,7 +160,8 @@ void Manager::reload_interface(Notices &notices)
             lines.push_back(loaded.error().text);
         problems_[kInterfaceFile] = lines;
         notices.insert(notices.end(), said.begin(), said.end());
-        notices.push_back({Notice::Level::kError, "interface.conf is not applied: everything goes on as it was"});
+        notices.push_back({Notice::Level::kError, "interface.conf is not applied: everything goes on as it was",
+                           Event::kInterfaceNotApplied});
         return;
     }
     notices.insert(notices.end(), said.begin(), said.end());
@@ -262,7 +263,8 @@ void Manager::apply(const Change &change, Notices &notices)
     if (record == nullptr) {
         ConnectionRecord &added = add_connection(config);
         added.filed = filed;
-        notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is new", config.name)});
+        notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is new", config.name),
+                           Event::kConnectionNew, config.name});
         follow_all(added, notices);
         if (observer_ != nullptr)
             observer_->on_connection_added(added);
@@ -272,7 +274,8 @@ void Manager::apply(const Change &change, Notices &notices)
     record->created_by.clear(); // it has a file now
     configure(*record, config);
     plane_.set_connection(parameters_of(*record));
-    notices.push_back({Notice::Level::kInfo, fmt::format("connection {} has changed", config.name)});
+    notices.push_back({Notice::Level::kInfo, fmt::format("connection {} has changed", config.name),
+                       Event::kConnectionChanged, config.name});
     follow_all(*record, notices);
     if (observer_ == nullptr)
         return;
@@ -404,8 +407,10 @@ base::Result<void> Manager::add_created(const config::ConnectionConfig &config, 
                                         Notices &notices)
 {
     ConnectionRecord &record = add_connection(config, peer);
-    notices.push_back({Notice::Level::kInfo, fmt::format("connection {} is created by {}; `mpt save {}` keeps it",
-                                                         config.name, peer, config.file)});
+    notices.push_back(
+        {Notice::Level::kInfo,
+         fmt::format("connection {} is created by {}; `mpt save {}` keeps it", config.name, peer, config.file),
+         Event::kConnectionCreated, config.name});
     follow_all(record, notices);
     auto committed = plane_.commit();
     update_routes(notices);

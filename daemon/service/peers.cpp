@@ -216,9 +216,10 @@ void Peers::tell_done(base::Instant now, const ConnectionRecord &record, Telling
     else
         telling.teller.on_failure(now);
     if (std::exchange(telling.failure, failure) != failure && !failure.empty())
-        notices.push_back(
-            {Notice::Level::kWarning, fmt::format("connection {}: telling the peer {} {}: {}", record.config.name,
-                                                  telling.exchange->way.peer.to_string(), telling.what, failure)});
+        notices.push_back({Notice::Level::kWarning,
+                           fmt::format("connection {}: telling the peer {} {}: {}", record.config.name,
+                                       telling.exchange->way.peer.to_string(), telling.what, failure),
+                           Event::kPeerSilent, record.config.name});
     telling.exchange.reset();
     tell(now, record, telling);
 }

@@ -47,7 +47,8 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
 {
     const std::string peer = task.route.peer.to_string();
     const auto refuse = [&](proto::ControlResult result, const std::string &why) {
-        notices.push_back({Notice::Level::kWarning, fmt::format("{} may not create a connection: {}", peer, why)});
+        notices.push_back({Notice::Level::kWarning, fmt::format("{} may not create a connection: {}", peer, why),
+                           Event::kCreateRefused});
         return Reply{result, core::refusal_body(result)};
     };
     // Before all that says something: a peer that goes on asking does not fill the log.

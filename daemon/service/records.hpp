@@ -17,11 +17,30 @@
 // What is known of the tunnels' connections while they run.
 namespace mpt::service {
 
+// What a notice is about, for those that look for it.
+enum class Event {
+    kOther,
+    kPathUp,
+    kPathDown,
+    kPathWaits,
+    kPathDisabled,
+    kConnectionNew,
+    kConnectionChanged,
+    kConnectionCreated, // by a peer
+    kCreateRefused,
+    kFileLeftOut,
+    kInterfaceNotApplied,
+    kPeerSilent,
+};
+
 // Something that the administrator should be told; who calls decides how.
 struct Notice {
     enum class Level { kError, kWarning, kInfo };
     Level level;
     std::string text; // one line
+    Event event = Event::kOther;
+    std::string connection{};          // its name, of an event that concerns one
+    std::optional<std::size_t> path{}; // likewise
 };
 using Notices = std::vector<Notice>;
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
+#include <string>
 #include <string_view>
 
 namespace mpt::sys {
@@ -9,13 +11,23 @@ namespace mpt::sys {
 // Priorities of syslog(3); the order is theirs.
 enum class Priority { kError = 3, kWarning = 4, kNotice = 5, kInfo = 6 };
 
-// One line for the administrator, on standard error: with the priority in front as sd-daemon(3) lays down where that is
-// the journal's stream (JOURNAL_STREAM), else for people. Octets that are no printable ASCII are replaced, so that what
-// a file name or a peer made us say cannot play with a terminal. Never waits: a line that nobody takes is lost.
-void log(Priority priority, std::string_view text);
+// A field of the journal (systemd.journal-fields(7)); one without a value is left out.
+struct LogField {
+    std::string_view name;
+    std::string value; // one line
+};
 
-// Writes to a descriptor such as standard output, in pieces of PIPE_BUF octets at most, without waiting: what nobody
-// takes is not written. Returns how many octets were.
+// One line for the administrator: to the journal with its fields where standard error is the journal's stream
+// (JOURNAL_STREAM), else, and if the journal takes nothing, on standard error. Octets that are no printable ASCII are
+// replaced, so that what a file name or a peer made us say cannot play with a terminal. Never waits: a line that nobody
+// takes is lost.
+void log(Priority priority, std::string_view text, std::initializer_list<LogField> fields = {});
+
+// From now on every line goes to standard error, for people.
+void log_for_people() noexcept;
+
+// Writes to a descriptor such as standard output, in pieces of PIPE_BUF octets at most, without waiting; returns how
+// many octets were taken.
 std::size_t write_line(int fd, std::string_view line);
 
 } // namespace mpt::sys

@@ -242,6 +242,29 @@ class Pair(lab.LabTest):
         self.assertEqual(self.a.run('stat', '-c', '%G', '/etc/mpt/connections/link.conf').strip(), 'mptd')
         self.assertEqual(self.a.property('MainPID'), process)
 
+    def test_journal(self):
+        """Messages are found by connection and path, and explained by the catalog; under the watch of another service, too, if people want it."""
+        self.net['a'].run('ip', 'link', 'set', 'eth2', 'down')
+        self.wait_for_paths(self.a, 'up', 'interface-down')
+        said = self.a.run('journalctl', '-o', 'json', '-u', UNIT, 'MPT_CONNECTION=link', 'MPT_PATH=1', '-p', 'warning')
+        message = json.loads(said.splitlines()[-1])
+        self.assertIn('is down', message['MESSAGE'])
+        self.assertEqual((message['PRIORITY'], message['SYSLOG_IDENTIFIER'], message['_SYSTEMD_UNIT']), ('4', 'mptd', UNIT))
+        explained = self.a.run('journalctl', '--no-pager', '-x', f'MESSAGE_ID={message["MESSAGE_ID"]}')
+        self.assertIn('Path 1 of the connection link carries no packets', explained)
+        self.net['a'].run('ip', 'link', 'set', 'eth2', 'up')
+        self.wait_for_paths(self.a, 'up', 'up')
+        known = {line.split()[0] for line in self.a.run('journalctl', '--list-catalog').splitlines() if 'mptd: ' in line}
+        source = (lab.ROOT / 'daemon/journal.cpp').read_text() + (lab.ROOT / 'daemon/journal.hpp').read_text()
+        self.assertEqual(known, set(re.findall(r'"([0-9a-f]{32})"', source)))
+        # without and with the option, standard error of another service
+        for options in ([], ['--foreground']):
+            done = self.a.complete('systemd-run', '--quiet', '--wait', '--unit=other', 'mptd', '--config', '/nowhere', *options)
+            self.assertEqual(done.returncode, 78)
+            line = json.loads(self.a.run('journalctl', '-o', 'json', '-n', '1', '-u', 'other', '_COMM=mptd'))
+            self.assertEqual((line['_TRANSPORT'], line['MESSAGE'].startswith('mptd: ')), ('stdout', True) if options else ('journal', False))
+            self.a.run('systemctl', 'reset-failed', 'other')
+
     def comes_back(self, how):
         before = self.a.property('MainPID')
         how(before)
