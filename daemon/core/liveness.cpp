@@ -14,6 +14,10 @@ constexpr unsigned kFlapsForHoldBack = 3;
 constexpr base::Duration kFirstHoldBack = 1s;
 constexpr base::Duration kLongestHoldBack = 60s;
 
+// Keepalives to an address from which nothing has ever come leave no more often than so: it may be anybody's, since a
+// peer that creates a connection names it.
+constexpr base::Duration kUnansweredInterval = 1s;
+
 } // namespace
 
 Liveness::Liveness(base::Instant now, LivenessSettings settings) noexcept
@@ -104,10 +108,12 @@ LivenessActions Liveness::on_deadline(base::Instant now) noexcept
         held_back_until_.reset();
     }
     if (sends_keepalives() && now >= next_keepalive_) {
+        const base::Duration interval =
+            data_is_proof_ ? std::max(settings_.keepalive, kUnansweredInterval) : settings_.keepalive;
         actions.send_keepalive = true;
-        next_keepalive_ += settings_.keepalive;
+        next_keepalive_ += interval;
         if (next_keepalive_ <= now) // called late: none are made up for
-            next_keepalive_ = now + settings_.keepalive;
+            next_keepalive_ = now + interval;
     }
     return actions;
 }
@@ -133,7 +139,10 @@ std::optional<StatusChange> Liveness::set_fault(base::Instant now, bool &good, b
 
 std::optional<StatusChange> Liveness::update(base::Instant now, StatusReason reason) noexcept
 {
-    data_is_proof_ = data_is_proof_ && !alive_;
+    if (data_is_proof_ && alive_) {
+        data_is_proof_ = false;
+        next_keepalive_ = now;
+    }
     const StatusChange change{status_, current_status(), reason};
     if (change.from == change.to)
         return std::nullopt;

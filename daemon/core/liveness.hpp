@@ -41,12 +41,12 @@ struct LivenessActions {
     bool send_keepalive = false;
 };
 
-// Decides whether a path lives. Faults are kept apart; the status is the first one present of: set down by hand (0x83),
-// interface down (0x81), address missing (0x82), disabled (0xFF), dead (0x80); else up. When a fault of the interface,
-// the address or the sockets ends, the path is what it was before, up with the dead time as grace: to wait for a
-// keepalive would leave a good path unused for as long as the peer takes to send one.
-// Inputs return the change of status that they make, if any. usable() and deadline() may change with every input and
-// with on_deadline().
+// Decides whether a path lives, and when keepalives leave: at their interval, but at most one a second as long as a
+// path that started dead has not lived. Faults are kept apart; the status is the first one present of: set down by hand
+// (0x83), interface down (0x81), address missing (0x82), disabled (0xFF), dead (0x80); else up. When a fault of the
+// interface, the address or the sockets ends, the path is what it was before, up with the dead time as grace: to wait
+// for a keepalive would leave a good path unused for as long as the peer takes to send one. Inputs return the change of
+// status that they make, if any. usable() and deadline() may change with every input and with on_deadline().
 class Liveness {
 public:
     // A path that starts up has the dead time as grace. Interface, address and sockets are taken for good until told

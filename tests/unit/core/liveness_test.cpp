@@ -119,6 +119,21 @@ TEST(Liveness, StartsDeadAndComesUpWithTheFirstKeepalive)
     EXPECT_TRUE(path.usable());
 }
 
+// Its address may be one that a peer has made up.
+TEST(Liveness, StartsDeadAndSendsOneKeepaliveASecondUntilOneComes)
+{
+    Liveness path(kStart, settings(10ms, 50ms, PathStatus::kDead));
+    EXPECT_EQ(run(path, kStart + 10500ms).keepalives, 11U);
+    path.on_keepalive(kStart + 10500ms);
+    EXPECT_EQ(path.deadline(), kStart + 10500ms) << "the peer is told at once";
+    EXPECT_EQ(run(path, kStart + 10545ms).keepalives, 5U);
+    EXPECT_EQ(run(path, kStart + 11545ms).keepalives, 100U) << "once it has lived it is looked for";
+    EXPECT_EQ(path.status(), PathStatus::kDead);
+
+    Liveness long_interval(kStart, settings(5s, 15s, PathStatus::kDead));
+    EXPECT_EQ(run(long_interval, kStart + 14s).keepalives, 3U);
+}
+
 TEST(Liveness, StartsDeadAndComesUpByHandWithGrace)
 {
     Liveness path(kStart, settings(1s, 3s, PathStatus::kDead));
