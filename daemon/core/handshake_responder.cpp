@@ -59,8 +59,10 @@ HandshakeResponder::on_round1(base::Instant now, const ControlRoute &route, cons
                               const proto::ControlRandom &random)
 {
     std::size_t of_source = 0;
+    auto oldest = open_.begin(); // of the source, if it has any
     for (auto open = open_.begin(); open != open_.end(); ++open) {
-        of_source += open->route.peer.address == route.peer.address ? 1 : 0;
+        if (open->route.peer.address == route.peer.address && of_source++ == 0)
+            oldest = open;
         if (open->route == route && equal(open->datagram, datagram)) { // repeated
             if (message.auth == config::AuthType::kHmacSha256)
                 return Step{open->round2, std::nullopt};
@@ -71,10 +73,11 @@ HandshakeResponder::on_round1(base::Instant now, const ControlRoute &route, cons
     }
     if (!proto::has_valid_hash(message, datagram, key))
         return tl::unexpected(ControlDrop::kWrongHash);
-    const bool is_too_weak = message.auth == config::AuthType::kHmacSha256 && !random.is_long();
-    if (of_source >= kMaxOpenExchangesOfSource || is_too_weak)
+    if (message.auth == config::AuthType::kHmacSha256 && !random.is_long())
         return tl::unexpected(ControlDrop::kBusy);
-    if (open_.size() == kMaxOpenExchanges)
+    if (of_source == kMaxOpenExchangesOfSource)
+        open_.erase(oldest);
+    else if (open_.size() == kMaxOpenExchanges)
         open_.pop_front();
 
     Open open{
@@ -92,7 +95,12 @@ tl::expected<HandshakeResponder::Step, ControlDrop>
 HandshakeResponder::on_round3(base::Instant now, const ControlRoute &route, const ControlMessage &message,
                               base::ConstOctets datagram, const proto::ControlKey &key)
 {
-    // Before those that were taken: with authentication type 0 the same octets may ask for the same once more.
+    // The octets of type 3 belong to one exchange alone, even if somebody has repeated its round 1 in the meantime and
+    // opened another one.
+    if (message.auth == config::AuthType::kHmacSha256)
+        if (auto repeated = repeat_round4(route, datagram); repeated || repeated.error() != ControlDrop::kNoExchange)
+            return repeated;
+    // Else those that were taken come last: with authentication type 0 the same octets may ask for the same once more.
     bool is_other_random = false;
     const auto open = std::find_if(open_.begin(), open_.end(), [&](const Open &candidate) {
         if (candidate.route != route || !belongs_to(message, candidate.round1))

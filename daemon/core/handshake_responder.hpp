@@ -12,8 +12,9 @@
 
 namespace mpt::core {
 
-// Exchanges that wait for their round 3: of all sources, and of one source address. A source that has more is not
-// answered until some are done (it repeats its round 1); if all are taken, the oldest one makes room.
+// Exchanges that wait for their round 3: of all sources, and of one source address. When one more comes the oldest one
+// makes room, of the source if that has as many as it may: to answer no more would let whoever repeats one recorded
+// round 1 from many ports keep the peer out.
 inline constexpr std::size_t kMaxOpenExchanges = 1024;
 inline constexpr std::size_t kMaxOpenExchangesOfSource = 256;
 // Exchanges whose round 3 was taken, remembered to answer a repeated one. The oldest one that is answered makes room.
@@ -64,7 +65,7 @@ public:
     //   kWrongRandom    round 3 does not repeat the number of round 2 (of a create it may be 0, as with the deployed
     //                   release; then, as with type 0, the source has not proved its address)
     //   kDuplicate      repeated round 3 of an exchange whose task is not answered yet
-    //   kBusy           too many exchanges, or type 3 without a random number of 16 octets
+    //   kBusy           too many tasks are not answered yet, or type 3 without a random number of 16 octets
     tl::expected<Step, proto::ControlDrop> on_message(base::Instant now, const ControlRoute &route,
                                                       const proto::ControlMessage &message, base::ConstOctets datagram,
                                                       config::AuthType auth, const proto::ControlKey &key,

@@ -193,11 +193,29 @@ TEST(HandshakeResponder, OneSourceDoesNotTakeTheRoomOfOthers)
 {
     HandshakeResponder responder;
     const Bytes round1 = round1_of(status_request(AuthType::kRandom));
-    for (std::uint16_t port = 1; port <= kMaxOpenExchangesOfSource; ++port)
+    const Bytes first = bytes(give(responder, kStart, round1, kRandom)->send);
+    for (std::uint16_t port = 1; port <= 2 * kMaxOpenExchangesOfSource; ++port)
         EXPECT_TRUE(give(responder, kStart, round1, port, route("192.0.2.1", port)));
-    EXPECT_EQ(give(responder, kStart, round1, 0, route("192.0.2.1", 9999)).error(), ControlDrop::kBusy);
-    EXPECT_TRUE(give(responder, kStart, round1, 0, route("192.0.2.1", 1))) << "a repetition is none more";
-    EXPECT_TRUE(give(responder, kStart, round1, kRandom));
+    EXPECT_EQ(responder.open_count(), 1 + kMaxOpenExchangesOfSource);
+    EXPECT_EQ(bytes(give(responder, kStart, round1, 0)->send), first) << "the older one of another source is there";
+}
+
+// A round 1 that is repeated from many ports, with the peer's address.
+TEST(HandshakeResponder, AFloodInThePeersNameDoesNotKeepItOut)
+{
+    HandshakeResponder responder;
+    const HandshakeRequest request = status_request(AuthType::kRandom);
+    const Bytes round1 = round1_of(request);
+    const auto flood = [&](std::uint16_t from, std::size_t count) {
+        for (std::size_t n = 0; n < count; ++n)
+            give(responder, kStart, round1, 1, route(kHostA, static_cast<std::uint16_t>(from + n)));
+    };
+    flood(10000, kMaxOpenExchangesOfSource);
+    const auto step = give(responder, kStart, round1, kRandom, route(kHostA, 60456));
+    ASSERT_TRUE(step);
+    const Bytes round3 = round3_of(request, bytes(step->send));
+    flood(20000, kMaxOpenExchangesOfSource - 1);
+    EXPECT_TRUE(give(responder, kStart, round3, 0, route(kHostA, 60456)).value().task);
 }
 
 TEST(HandshakeResponder, FloodOfManySourcesPushesOutTheOldest)

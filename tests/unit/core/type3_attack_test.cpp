@@ -285,6 +285,24 @@ TEST(AttackedHandshake, WhatIsHeldBackDoesNotComeAfterWhatIsLater)
     EXPECT_EQ(give(responder, kStart + 3s, held_back, 0).error(), ControlDrop::kWrongHash) << "another exchange";
 }
 
+// Else whoever repeats a round 1 could make an exchange look failed that was not, if round 4 is lost once.
+TEST(AttackedHandshake, ARepeatedRound1DoesNotKeepRound4Away)
+{
+    HandshakeResponder responder;
+    HandshakeInitiator initiator(kStart, status_request(config::AuthType::kHmacSha256));
+    const Bytes round1 = bytes(initiator.on_deadline(kStart));
+    const Bytes round3 =
+        bytes(give(initiator, kStart, bytes(give(responder, kStart, round1, random_number(1))->send)).value());
+    const auto task = give(responder, kStart, round3, 0)->task;
+    ASSERT_TRUE(task);
+    const Bytes round4 = bytes(responder.answer(kStart, task->exchange, proto::ControlResult::kDone, {})->datagram);
+    EXPECT_TRUE(give(responder, kStart, round1, random_number(2)));
+    const auto again = give(responder, kStart + kHandshakeRepeat, round3, 0);
+    ASSERT_TRUE(again) << again.error();
+    EXPECT_FALSE(again->task);
+    EXPECT_EQ(bytes(again->send), round4);
+}
+
 TEST(AttackedHandshake, RepeatingRound1KeepsNoExchangeOpen)
 {
     HandshakeResponder responder;
