@@ -9,9 +9,10 @@ namespace mpt::service {
 
 namespace {
 
-// Questions of one source that are looked at: far more than the exchanges of any peer, and little work.
-constexpr std::uint32_t kMessagesPerSecond = 50;
-constexpr std::uint32_t kMessageBurst = 200;
+// Questions of one source that are looked at. One takes little longer than to receive it, and whoever sends as many in
+// a peer's name keeps the peer's own away: so many that this takes a flood.
+constexpr std::uint32_t kMessagesPerSecond = 2000;
+constexpr std::uint32_t kMessageBurst = 2000;
 // Connections that peers create, all together.
 constexpr std::uint32_t kCreationsPerSecond = 1;
 constexpr std::uint32_t kCreationBurst = 20;
@@ -311,9 +312,12 @@ bool Peers::take_answer(base::Instant now, const base::Endpoint &peer, const pro
     for (auto &[file, telling] : tellings_) {
         if (!telling.exchange || !offer(*telling.exchange))
             continue;
-        const ConnectionRecord *record = manager_.find_file(file);
-        if (telling.exchange->handshake.is_over() && record != nullptr)
+        if (!telling.exchange->handshake.is_over())
+            return true;
+        if (const ConnectionRecord *record = manager_.find_file(file))
             tell_done(now, *record, telling, notices);
+        else
+            tellings_.erase(file); // or the connection would wait for this exchange when it is there again
         return true;
     }
     for (auto at = creating_.begin(); at != creating_.end(); ++at) {
@@ -375,7 +379,7 @@ Peers::Reply Peers::set_path(const core::HandshakeTask &task, Notices &notices)
     base::Result<void> done;
     if (asked->sets_status)
         done = manager_.set_path_by_peer(record->config.name, asked->path, task.argument == proto::kPathUp);
-    if (done && asked->weight) {
+    if (done && asked->weight && *asked->weight != record->config.paths[asked->path].weight_out) {
         done = manager_.set_weight(record->config.name, asked->path, *asked->weight);
         notices.push_back(
             {Notice::Level::kInfo, fmt::format("connection {}: path {} has the weight {}, told by the peer",

@@ -243,6 +243,29 @@ TEST_F(PeersTest, ToAPeerThatIsGoneNothingIsTold)
     EXPECT_EQ(a.peers->deadline(), std::nullopt);
 }
 
+TEST_F(PeersTest, AnAnswerForAConnectionThatIsGoneDoesNotKeepTheNextOneSilent)
+{
+    both();
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    std::optional<Datagram> round4;
+    carry([&](const Datagram &datagram) {
+        if (datagram.octets[4] == std::byte{4})
+            round4 = datagram;
+        return !round4;
+    });
+    ASSERT_TRUE(round4);
+    ASSERT_TRUE(a.manager->remove("link.conf"));
+    a.peers->on_datagram(now, {round4->local, 60456}, round4->peer.address, round4->octets, a.notices);
+    EXPECT_EQ(a.peers->deadline(), std::nullopt);
+    a.directory.files["link.conf"] = connection_of(2, 3, 0);
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    for (PathState &state : a.plane.states.at("link"))
+        state.status = core::PathStatus::kUp;
+    a.path_is(now, 1, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    carry();
+    EXPECT_EQ(b.status(1), core::PathStatus::kDead);
+}
+
 // When so much changes at once that not everything is told.
 TEST_F(PeersTest, ARefreshTellsWhatIsSoNow)
 {
@@ -349,6 +372,25 @@ TEST_F(PeersTest, ThePeerIsToldItsWeight)
     EXPECT_EQ(b.manager->find("link")->config.paths[1].weight_out, 99);
 }
 
+TEST_F(PeersTest, AWeightThatIsToldAgainChangesNothing)
+{
+    both(3, 3);
+    a.peers->on_settings(now);
+    ASSERT_TRUE(a.manager->set_weight_in("link", 1, 77));
+    a.peers->on_settings(now);
+    int answers = 0;
+    const auto lose = [&](const Datagram &datagram) {
+        return datagram.octets[4 + 48] != std::byte{4} || ++answers > 3 * static_cast<int>(core::kHandshakeTries);
+    };
+    carry(lose);
+    wait(60s, lose);
+    EXPECT_EQ(answers, 3 * static_cast<int>(core::kHandshakeTries) + 1) << "three exchanges, and one with an answer";
+    EXPECT_EQ(b.manager->find("link")->config.paths[1].weight_out, 77);
+    EXPECT_EQ(std::count_if(b.notices.begin(), b.notices.end(),
+                            [](const Notice &notice) { return notice.text.find("weight") != notice.text.npos; }),
+              1);
+}
+
 TEST_F(PeersTest, AWeightIsToldToWhomItCanBeToldAlone)
 {
     both(3, 2);
@@ -381,11 +423,27 @@ TEST_F(PeersTest, ForeignMessagesAreCountedAndNotAnswered)
     EXPECT_EQ(drops(proto::ControlDrop::kWrongHash), 1U);
     send({forged.local, forged.peer, {}});
     EXPECT_EQ(drops(proto::ControlDrop::kTruncated), 1U);
-    for (int i = 0; i < 1000; ++i)
+    for (int i = 0; i < 5000; ++i)
         send(forged);
-    EXPECT_GT(drops(proto::ControlDrop::kRateLimit), 500U);
+    EXPECT_GT(drops(proto::ControlDrop::kRateLimit), 2500U);
     EXPECT_THAT(b.port.sent, IsEmpty());
     EXPECT_THAT(b.notices, IsEmpty()) << "nobody fills the log from outside";
+}
+
+// A thousand datagrams a second, with the address of the peer.
+TEST_F(PeersTest, AFloodInThePeersNameDoesNotKeepItOut)
+{
+    both(3, 2);
+    a.path_is(now, 0, core::PathStatus::kSetDown, core::StatusReason::kByHand);
+    Datagram forged = a.port.sent.front();
+    forged.octets[8] ^= std::byte{1}; // of the hash
+    a.port.sent.clear();
+    for (int i = 0; i < 10000; ++i) {
+        now += 1ms;
+        b.peers->on_datagram(now, {forged.local, 60456}, forged.peer.address, forged.octets, b.notices);
+    }
+    wait(1s);
+    EXPECT_EQ(b.status(0), core::PathStatus::kDead);
 }
 
 } // namespace
