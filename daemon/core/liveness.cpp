@@ -22,8 +22,8 @@ constexpr base::Duration kUnansweredInterval = 1s;
 
 Liveness::Liveness(base::Instant now, LivenessSettings settings) noexcept
     : settings_(settings), set_down_(settings.initial == PathStatus::kSetDown),
-      alive_(settings.initial != PathStatus::kDead), data_is_proof_(!alive_), heard_(now), next_keepalive_(now),
-      quiet_since_(now), status_(current_status()), since_(now)
+      alive_(settings.initial != PathStatus::kDead), lived_(alive_), data_is_proof_(!alive_), heard_(now),
+      next_keepalive_(now), quiet_since_(now), status_(current_status()), since_(now)
 {
 }
 
@@ -59,8 +59,10 @@ std::optional<StatusChange> Liveness::set_by_hand(base::Instant now, bool up) no
 std::optional<StatusChange> Liveness::set_by_peer(base::Instant now, bool up) noexcept
 {
     // Of a path that has never lived here a word elsewhere proves nothing: we would send to whomever the peer names.
-    if (up && data_is_proof_)
+    if (up && !lived_) {
+        data_is_proof_ = true;
         return std::nullopt;
+    }
     data_is_proof_ = false;
     alive_ = up;
     heard_ = now;
@@ -109,7 +111,7 @@ LivenessActions Liveness::on_deadline(base::Instant now) noexcept
     }
     if (sends_keepalives() && now >= next_keepalive_) {
         const base::Duration interval =
-            data_is_proof_ ? std::max(settings_.keepalive, kUnansweredInterval) : settings_.keepalive;
+            lived_ ? settings_.keepalive : std::max(settings_.keepalive, kUnansweredInterval);
         actions.send_keepalive = true;
         next_keepalive_ += interval;
         if (next_keepalive_ <= now) // called late: none are made up for
@@ -139,10 +141,11 @@ std::optional<StatusChange> Liveness::set_fault(base::Instant now, bool &good, b
 
 std::optional<StatusChange> Liveness::update(base::Instant now, StatusReason reason) noexcept
 {
-    if (data_is_proof_ && alive_) {
-        data_is_proof_ = false;
+    if (alive_ && !lived_) {
+        lived_ = true;
         next_keepalive_ = now;
     }
+    data_is_proof_ = data_is_proof_ && !alive_;
     const StatusChange change{status_, current_status(), reason};
     if (change.from == change.to)
         return std::nullopt;

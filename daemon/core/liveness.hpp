@@ -61,7 +61,7 @@ public:
     // ends a hold-back.
     std::optional<StatusChange> set_by_hand(base::Instant now, bool up) noexcept;
     // Down by the peer is dead, until the next keepalive or up by the peer; it cannot undo down by hand. Up by the peer
-    // does nothing on a path that started dead and of which nothing was known since.
+    // does nothing on a path that started dead and has not lived since, but that a packet proves something again.
     std::optional<StatusChange> set_by_peer(base::Instant now, bool up) noexcept;
 
     std::optional<StatusChange> set_interface(base::Instant now, bool up) noexcept;
@@ -107,6 +107,7 @@ private:
     bool address_present_ = true;
     bool socket_works_ = true;
     bool alive_;          // as far as keepalives, the start or the peer say
+    bool lived_;          // was alive at any time
     bool data_is_proof_;  // started dead, and nothing was known of it since
     base::Instant heard_; // the last keepalive, or the start of a grace
     base::Instant next_keepalive_;

@@ -207,6 +207,24 @@ TEST(Liveness, DownByThePeerWithoutKeepalivesEndsOnlyByThePeerOrByHand)
     EXPECT_FALSE(started_dead.on_data(kStart + 2s).has_value());
 }
 
+// Else a peer that creates a connection could have us send to whomever it names.
+TEST(Liveness, ThePeersWordWakesNoPathThatHasNotLived)
+{
+    for (const base::Duration interval : {0s, 1s}) {
+        Liveness path(kStart, settings(interval, 3 * interval, PathStatus::kDead));
+        for (const bool up : {true, false, true})
+            EXPECT_FALSE(path.set_by_peer(kStart + 1s, up).has_value());
+        path.set_interface(kStart + 2s, false);
+        path.set_by_peer(kStart + 2s, false);
+        path.set_interface(kStart + 3s, true);
+        EXPECT_FALSE(path.set_by_peer(kStart + 3s, true).has_value());
+        EXPECT_EQ(path.status(), PathStatus::kDead);
+        EXPECT_TRUE((interval == 0s ? path.on_data(kStart + 4s) : path.on_keepalive(kStart + 4s)).has_value());
+        path.set_by_peer(kStart + 5s, false);
+        EXPECT_TRUE(path.set_by_peer(kStart + 6s, true).has_value()) << "now it has";
+    }
+}
+
 TEST(Liveness, DownByThePeerOutlastsAFault)
 {
     Liveness path(kStart, settings(0s, 0s));
