@@ -116,7 +116,8 @@ void HandshakeInitiator::prepare(Step step)
 base::ConstOctets HandshakeInitiator::send(base::Instant now)
 {
     ++sent_;
-    next_ = now + kHandshakeRepeat;
+    has_asked_ = step_ == Step::kRound3;
+    next_ = now + (has_asked_ && sent_ == kHandshakeTries ? request_.patience : kHandshakeRepeat);
     return datagram_;
 }
 

@@ -28,6 +28,9 @@ struct HandshakeRequest {
     // Other addresses of the peer: it may have several and answer from the one that its kernel chooses.
     std::vector<base::Address> other_sources;
     std::vector<std::byte> body;
+    // How long to wait for round 4 after the last round 3, where what is asked for takes its time: the deployed release
+    // answers the first round 3 of a create alone, and that when it is done.
+    base::Duration patience = kHandshakeRepeat;
 };
 
 struct HandshakeAnswer {
@@ -67,6 +70,8 @@ public:
     // What the peer said; nothing while the exchange runs and after it has failed. A round 2 with a result other than
     // kDone is an answer, too.
     const std::optional<HandshakeAnswer> &answer() const noexcept { return answer_; }
+    // Whether round 3 was sent: without an answer the peer may have done what it was asked for.
+    bool has_asked() const noexcept { return has_asked_; }
 
     const HandshakeRequest &request() const noexcept { return request_; }
 
@@ -80,6 +85,7 @@ private:
 
     HandshakeRequest request_;
     Step step_ = Step::kRound1;
+    bool has_asked_ = false;
     std::vector<std::byte> datagram_; // of this step
     unsigned sent_ = 0;               // how many times
     base::Instant next_;              // time to send it again, or to give up

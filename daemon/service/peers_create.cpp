@@ -176,6 +176,7 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
                     own->remote_cmd_port.value_or(manager_.interface().cmdport_local)};
     const base::ConstOctets body = base::as_octets(*text);
     request.body.assign(body.begin(), body.end());
+    request.patience = manager_.interface().cmd_timeout; // guide 2.6.2: the server may take several seconds
     const config::ConnectionConfig filed = record == nullptr ? *own : record->filed;
     const Way way{told.paths[*path].private_ipaddr, own->paths[*path].interface_name, request.peer};
     Creating &creating = creating_
@@ -194,6 +195,12 @@ void Peers::created(Creating creating, Notices &notices)
     const auto &answer = creating.exchange.handshake.answer();
     if (!answer && !creating.exchange.failure.empty())
         return creating.done(base::fail(base::ErrorCode::kSystem, creating.exchange.failure));
+    if (!answer && creating.exchange.handshake.has_asked())
+        return creating.done(base::fail(
+            base::ErrorCode::kSystem,
+            fmt::format("{} does not say whether it has created its side: if it has, that must be deleted there before "
+                        "another create",
+                        peer)));
     if (!answer)
         return creating.done(base::fail(
             base::ErrorCode::kSystem,

@@ -91,6 +91,29 @@ TEST(HandshakeInitiator, UnansweredRound3IsSentSixTimes)
     EXPECT_FALSE(initiator.answer());
 }
 
+TEST(HandshakeInitiator, WaitsForAnAnswerThatTakesItsTime)
+{
+    const auto rounds = rounds_of(proto::recorded::kExchanges[0]);
+    for (const base::Duration late : {19s, 21s}) {
+        HandshakeRequest request = status_request(AuthType::kNone);
+        request.patience = 20s;
+        HandshakeInitiator initiator(kStart, request);
+        initiator.on_deadline(kStart);
+        EXPECT_FALSE(initiator.has_asked());
+        give(initiator, kStart, rounds[1]);
+        EXPECT_TRUE(initiator.has_asked());
+        base::Instant last = kStart;
+        for (unsigned sent = 1; sent < kHandshakeTries; ++sent) {
+            last += kHandshakeRepeat;
+            EXPECT_FALSE(initiator.on_deadline(last).empty());
+        }
+        EXPECT_EQ(initiator.deadline(), last + 20s);
+        EXPECT_TRUE(initiator.on_deadline(last + late).empty()) << "six times in all";
+        EXPECT_EQ(initiator.is_over(), late > 20s);
+        EXPECT_EQ(give(initiator, last + late, rounds[3]).has_value(), late < 20s);
+    }
+}
+
 TEST(HandshakeInitiator, AnswersThatDoNotBelongChangeNothing)
 {
     const auto rounds = rounds_of(proto::recorded::kExchanges[4]); // of type 2, by other paths

@@ -114,6 +114,23 @@ TEST_F(Create, NobodyAnswers)
     EXPECT_THAT(done.error().text, HasSubstr("10.1.1.3:60456 does not answer"));
 }
 
+TEST_F(Create, ThePeerMayHaveItsSideWhenItsAnswerIsLost)
+{
+    const auto lose_the_text = [](const Datagram &datagram) {
+        return datagram.octets.size() < 100 || datagram.peer.address == *base::Address::parse("10.1.1.3");
+    };
+    std::optional<base::Result<void>> done;
+    a.peers->create(now, "link.conf", [&](base::Result<void> result) { done = std::move(result); });
+    carry(lose_the_text);
+    wait(24s, lose_the_text);
+    EXPECT_FALSE(done) << "it has cmd_timeout to do it in";
+    wait(1s, lose_the_text);
+    ASSERT_TRUE(done);
+    ASSERT_FALSE(*done);
+    EXPECT_THAT(done->error().text, HasSubstr("10.1.1.3:60456 does not say whether it has created its side"));
+    EXPECT_EQ(b.manager->connections().size(), 1U);
+}
+
 TEST_F(Create, AnotherKeyIsNotAnswered)
 {
     std::string &conf_template = b.directory.conf_template;
