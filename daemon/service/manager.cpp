@@ -100,7 +100,11 @@ void Manager::update_routes(Notices &notices)
 {
     tunnel_routes_.clear();
     network_problems_.clear();
-    const std::vector<base::Prefix> addresses = network_.addresses();
+    std::vector<base::Prefix> addresses = network_.addresses();
+    for (const config::TunnelConfig &tunnel : interface_.tunnels) // whose own may not have been heard of yet
+        for (const std::optional<base::Prefix> &own : {tunnel.ipv4_addr, tunnel.ipv6_addr})
+            if (own)
+                addresses.push_back(*own);
     std::map<base::Prefix, std::string> tunnels; // by destination
     for (const auto &record : connections_) {
         if (tunnels_down_.contains(record->tunnel))

@@ -175,7 +175,6 @@ TEST_F(RoutesTest, WhatDoesNotWorkIsToldOnceAndStaysInTheProblems)
 TEST_F(RoutesTest, ForwardingThatIsOffIsToldWhereOthersNeedIt)
 {
     network.is_forwarding = false;
-    network.interfaces["tun7"] = "10.0.0.2";
     add_networks(a(), {{"10.0.0.2/32", "0.0.0.0/0"}}); // this host alone
     ASSERT_TRUE(start());
     EXPECT_THAT(notices, IsEmpty());
