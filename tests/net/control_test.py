@@ -336,12 +336,12 @@ class Recorded(ControlTest):
 
 
 class Hostile(ControlTest):
-    RATE = 10_000
+    RATE = 20_000
 
     def flood(self, spoofer, seconds):
         """Datagrams to the control port of a from b's address of path 0: garbage, and what is cut short or changed in one bit."""
         randomness = random.Random(7)
-        good = [from_the_other(message) for messages in RECORDED.values() for message in messages]
+        good = [from_the_other(message) for messages in RECORDED.values() for message in messages[::2]]  # questions
         good += [CREATE_1, CREATE_3 + CREATE_TEXT.encode()]
         kinds = []
         for message in good:
@@ -381,8 +381,8 @@ class Hostile(ControlTest):
         thread.join()
         self.assertGreater(answered, 5)
         control = daemon.statistics().control
-        # Half of the whole and of the changed messages, a quarter of all, ask for something.
-        self.assertGreater(control['drop_rate_limit'], sent[0] / 8)
+        # The whole and most of the changed messages, nearly half of all, ask for something; 8,000 may be looked at.
+        self.assertGreater(control['drop_rate_limit'], sent[0] / 2 - 15_000)
         self.assertLessEqual(sum(control.values()), sent[0])
         for reason in ('truncated', 'unknown_command', 'wrong_hash', 'unknown_peer', 'wrong_authentication_type'):
             self.assertIn(f'drop_{reason}', control)
