@@ -531,6 +531,9 @@ std::string serialise_for_peer(const ConnectionConfig &config, PeerText layout)
 {
     ConnectionConfig told = config;
     told.set_key({});
+    told.copy_dscp = false; // the sender's own affair, and not in the texts of the deployed release
+    for (PathConfig &path : told.paths)
+        path.cmd_default = false;
     if (layout == PeerText::kPadded)
         return fmt::format(";;;;{}", write_sections(told, kFileLayout, [](const PathConfig &path) {
                                return path_for_peer(path, kFileLayout.width);

@@ -117,6 +117,8 @@ TEST(Peer, TextForAPeerHasNoKeyAndBeginsWithAComment)
         const std::string text = serialise_for_peer(connection, layout);
         EXPECT_EQ(text.find("auth_key"), std::string::npos);
         EXPECT_EQ(text.find(connection.auth_key), std::string::npos);
+        EXPECT_EQ(text.find("copy_dscp"), std::string::npos);
+        EXPECT_EQ(text.find("cmd_default"), std::string::npos);
         EXPECT_EQ(text.substr(0, 8), layout == PeerText::kPadded ? ";;;;;;;#" : ";;;;;;;;");
         const auto peer = parse_peer(text);
         ASSERT_TRUE(peer.value);
