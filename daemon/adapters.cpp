@@ -136,12 +136,7 @@ std::vector<std::string> KernelNetwork::set_routes(const service::Routes &routes
 
 bool KernelNetwork::forwards(const std::string &tunnel, base::IpVersion version)
 {
-    // IPv6 has one switch for all interfaces (ip-sysctl in the kernel's documentation).
-    const auto value =
-        sys::read_file(version == base::IpVersion::kV4 ? fmt::format("/proc/sys/net/ipv4/conf/{}/forwarding", tunnel)
-                                                       : "/proc/sys/net/ipv6/conf/all/forwarding",
-                       kMaxFileSize);
-    return !value || !value->starts_with('0');
+    return requests_.forwards(tunnel, version).value_or(true); // no warning of what is not known
 }
 
 base::Result<void> KernelNetwork::add_address(const std::string &interface, const base::Prefix &address)

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 
 namespace mpt::net {
@@ -274,6 +275,35 @@ bool decode_rule(ConstOctets body, bool removed, std::optional<Event> &event)
     return true;
 }
 
+bool decode_netconf(ConstOctets body, std::optional<Event> &event)
+{
+    const auto header = take<netconfmsg>(body);
+    if (!header)
+        return false;
+    if (header->ncm_family != AF_INET && header->ncm_family != AF_INET6)
+        return true;
+    std::uint32_t index = 0;
+    std::optional<std::uint32_t> forwarding;
+    const bool ok = for_each_attribute(body, [&](int type, ConstOctets payload) {
+        switch (type) {
+        case NETCONFA_IFINDEX:
+            return read(payload, index);
+        case NETCONFA_FORWARDING:
+            return read(payload, forwarding.emplace());
+        default:
+            return true;
+        }
+    });
+    if (!ok || index == 0)
+        return false;
+    const auto as_signed = static_cast<std::int32_t>(index);
+    if (!forwarding || as_signed == NETCONFA_IFINDEX_DEFAULT)
+        return true;
+    event = ForwardingEvent{header->ncm_family == AF_INET ? base::IpVersion::kV4 : base::IpVersion::kV6,
+                            as_signed == NETCONFA_IFINDEX_ALL ? 0 : index, *forwarding != 0};
+    return true;
+}
+
 base::Failure malformed(const Message &message)
 {
     return base::fail(base::ErrorCode::kSystem,
@@ -359,6 +389,9 @@ Result<std::optional<Event>> decode(const Message &message)
     case RTM_NEWRULE:
     case RTM_DELRULE:
         ok = decode_rule(message.body, message.type == RTM_DELRULE, event);
+        break;
+    case RTM_NEWNETCONF:
+        ok = decode_netconf(message.body, event);
         break;
     default:
         break;

@@ -89,7 +89,14 @@ struct RuleEvent {
     bool removed = false;
 };
 
-using Event = std::variant<LinkEvent, AddressEvent, RouteEvent, RuleEvent>;
+// Whether the kernel forwards what comes in by an interface.
+struct ForwardingEvent {
+    base::IpVersion version = base::IpVersion::kV4;
+    std::uint32_t index = 0; // of the interface; 0: all of them
+    bool on = false;
+};
+
+using Event = std::variant<LinkEvent, AddressEvent, RouteEvent, RuleEvent, ForwardingEvent>;
 
 // One netlink message. `body` is what follows the header; it points into the datagram.
 struct Message {
@@ -121,7 +128,7 @@ base::Result<Status> decode_status(const Message &message);
 
 // What a message says; nothing if it is about something else: another type, an address family other than IPv4 and
 // IPv6, a link as a bridge sees its ports, a wireless event, a route that is not unicast or has several next hops, a
-// rule that does or asks for more than Rule can say.
+// rule that does or asks for more than Rule can say, another setting of an interface than its forwarding.
 // kSystem if it is malformed: a header or attribute cut short, of a wrong length, or a value that cannot be.
 base::Result<std::optional<Event>> decode(const Message &message);
 

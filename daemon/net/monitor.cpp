@@ -30,7 +30,8 @@ base::Result<Monitor> Monitor::open(Scope scope, int receive_buffer)
         return base::Failure(events.error());
     std::vector<int> groups{RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
     if (scope == Scope::kRoutesToo)
-        groups.insert(groups.end(), {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE});
+        groups.insert(groups.end(), {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE,
+                                     RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF});
     for (const int group : groups)
         if (auto joined = events->join(group); !joined)
             return base::Failure(joined.error());
@@ -88,6 +89,8 @@ bool Monitor::apply(base::ConstOctets datagram)
             apply(*route);
         else if (const auto *rule = std::get_if<RuleEvent>(&**event))
             lost_routes_ = lost_routes_ || (rule->removed && rule->rule.protocol == kRouteProtocol);
+        else if (const auto *forwarding = std::get_if<ForwardingEvent>(&**event))
+            note_change(forwarding->index); // each is told beside all
     }
     return true;
 }
@@ -97,8 +100,13 @@ void Monitor::apply(const RouteEvent &event)
     if (event.route.protocol == kRouteProtocol)
         lost_routes_ = lost_routes_ || event.removed;
     else if (event.route.destination.length == 0)
-        if (const auto known = state_.interfaces().find(event.route.index); known != state_.interfaces().end())
-            changed_.insert(known->second.link.name);
+        note_change(event.route.index);
+}
+
+void Monitor::note_change(std::uint32_t index)
+{
+    if (const auto known = state_.interfaces().find(index); known != state_.interfaces().end())
+        changed_.insert(known->second.link.name);
 }
 
 base::Result<void> Monitor::read_again()

@@ -27,8 +27,8 @@ public:
 
     // Applies what has happened to state(), without waiting, and returns the names of the interfaces on which something
     // is not as it was: of a renamed one both names, of one that was removed and made again its name even if only its
-    // index differs. A long burst is taken in several calls. With routes also those whose default route has changed, of
-    // which nothing is kept.
+    // index differs. A long burst is taken in several calls. With routes also those whose default route or forwarding
+    // has changed, of which nothing is kept.
     //
     // If the kernel had to drop messages everything is read again (RouteSocket's time bound holds) and compared, so
     // that the caller need not know. kSystem if that fails: state() is what was known last, no name is forgotten, and
@@ -46,6 +46,7 @@ private:
     // False if the datagram is malformed.
     bool apply(base::ConstOctets datagram);
     void apply(const RouteEvent &event);
+    void note_change(std::uint32_t index);
 
     NetlinkSocket events_;
     RouteSocket requests_;

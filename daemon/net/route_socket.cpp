@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <map>
 #include <system_error>
@@ -492,6 +493,22 @@ Result<std::vector<Rule>> RouteSocket::own_rules()
                 rules.push_back(found->rule);
     }
     return rules;
+}
+
+Result<bool> RouteSocket::forwards(std::string_view name, base::IpVersion version)
+{
+    const std::string what = fmt::format("asking whether {} forwards", name);
+    const auto link = find_link(name);
+    if (!link)
+        return explain(what, link.error());
+    const auto index = version == base::IpVersion::kV4 ? link->index : static_cast<std::uint32_t>(NETCONFA_IFINDEX_ALL);
+    const auto events = transact(Request(RTM_GETNETCONF, 0, netconfmsg{family(version)}).put(NETCONFA_IFINDEX, index));
+    if (!events)
+        return explain(what, events.error());
+    for (const Event &event : *events)
+        if (const auto *found = std::get_if<ForwardingEvent>(&event))
+            return found->on;
+    return base::fail(ErrorCode::kSystem, what + ": the kernel does not say");
 }
 
 Result<NetworkState> RouteSocket::read_state()

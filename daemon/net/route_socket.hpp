@@ -79,6 +79,9 @@ public:
     // All that have our protocol number.
     base::Result<std::vector<Rule>> own_rules();
 
+    // Whether the kernel forwards what comes in by the interface. IPv6 has one switch for all interfaces.
+    base::Result<bool> forwards(std::string_view name, base::IpVersion version);
+
     // All interfaces and addresses.
     base::Result<NetworkState> read_state();
 

@@ -106,6 +106,7 @@ void Manager::update_routes(Notices &notices)
             if (own)
                 addresses.push_back(*own);
     std::map<base::Prefix, std::string> tunnels; // by destination
+    std::map<std::pair<std::string, base::IpVersion>, bool> forwards;
     for (const auto &record : connections_) {
         if (tunnels_down_.contains(record->tunnel))
             continue;
@@ -126,7 +127,12 @@ void Manager::update_routes(Notices &notices)
                 std::any_of(networks.begin(), networks.end(), [&](const config::NetworkConfig &network) {
                     return network.ip_ver == version && needs_forwarding(network, addresses);
                 });
-            if (needed && !network_.forwards(record->tunnel, version))
+            if (!needed)
+                continue;
+            const auto [on, is_new] = forwards.try_emplace({record->tunnel, version}, true);
+            if (is_new)
+                on->second = network_.forwards(record->tunnel, version);
+            if (!on->second)
                 network_problems_.push_back(fmt::format(
                     "the kernel does not forward the IPv{} packets of the networks of connection {}: set {} (see NOTES "
                     "in "

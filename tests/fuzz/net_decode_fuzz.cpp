@@ -30,8 +30,8 @@ void check(const mpt::net::Event &event)
             check(*rule->rule.source);
             require(rule->rule.source->address.version() == rule->rule.version);
         }
-    } else {
-        check(std::get<mpt::net::RouteEvent>(event).route.destination);
+    } else if (const auto *route = std::get_if<mpt::net::RouteEvent>(&event)) {
+        check(route->route.destination);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 
 namespace mpt::net {
@@ -347,6 +348,30 @@ TEST(Decode, ReadsRules)
     MessageBuilder all(RTM_NEWRULE, header);
     fill(all);
     EXPECT_EQ(std::get<RuleEvent>(decode_one(all).value().value()).rule.source, std::nullopt);
+}
+
+TEST(Decode, ReadsForwarding)
+{
+    const netconfmsg header{AF_INET};
+    MessageBuilder one(RTM_NEWNETCONF, header);
+    one.put(NETCONFA_IFINDEX, 5U).put(NETCONFA_FORWARDING, 1U).put(NETCONFA_RP_FILTER, 2U);
+    const auto event = std::get<ForwardingEvent>(decode_one(one).value().value());
+    EXPECT_EQ(event.version, base::IpVersion::kV4);
+    EXPECT_EQ(event.index, 5U);
+    EXPECT_TRUE(event.on);
+    MessageBuilder all(RTM_NEWNETCONF, netconfmsg{AF_INET6});
+    all.put(NETCONFA_IFINDEX, static_cast<std::uint32_t>(NETCONFA_IFINDEX_ALL)).put(NETCONFA_FORWARDING, 0U);
+    EXPECT_EQ(std::get<ForwardingEvent>(decode_one(all).value().value()).index, 0U);
+    MessageBuilder other(RTM_NEWNETCONF, header);
+    other.put(NETCONFA_IFINDEX, 5U).put(NETCONFA_RP_FILTER, 2U);
+    EXPECT_EQ(decode_one(other).value(), std::nullopt);
+    MessageBuilder of_new_ones(RTM_NEWNETCONF, header);
+    of_new_ones.put(NETCONFA_IFINDEX, static_cast<std::uint32_t>(NETCONFA_IFINDEX_DEFAULT))
+        .put(NETCONFA_FORWARDING, 1U);
+    EXPECT_EQ(decode_one(of_new_ones).value(), std::nullopt);
+    MessageBuilder nowhere(RTM_NEWNETCONF, header);
+    nowhere.put(NETCONFA_FORWARDING, 1U);
+    EXPECT_FALSE(decode_one(nowhere));
 }
 
 TEST(Decode, IgnoresOtherTypes)

@@ -322,6 +322,13 @@ TEST_F(MonitorTest, SaysWhereADefaultRouteHasChanged)
         run(change);
         EXPECT_THAT(told(), ElementsAre("v0")) << change;
     }
+    for (const char *change : {"sysctl -q -w net.ipv4.ip_forward=1", "sysctl -q -w net.ipv6.conf.all.forwarding=1",
+                               "sysctl -q -w net.ipv4.conf.v0.forwarding=0"}) {
+        run(change);
+        EXPECT_THAT(told(), Contains("v0")) << change;
+    }
+    run("sysctl -q -w net.ipv4.conf.v0.rp_filter=1");
+    EXPECT_THAT(told(), IsEmpty());
     EXPECT_FALSE(monitor().take_lost_routes());
     // Ours are no news, nor are others than default routes.
     run("ip route add default dev v0 proto 212 metric 7; ip route add 192.0.2.0/24 via 10.0.0.1; ip rule add from "

@@ -322,6 +322,22 @@ TEST_F(RouteSocketTest, SaysThatThePrivilegeIsMissing)
                 "setting the MTU of tun0 to 1400: Operation not permitted .*CAP_NET_ADMIN");
 }
 
+TEST_F(RouteSocketTest, SaysWhetherTheKernelForwards)
+{
+    const auto forwards = [this](base::IpVersion version) { return socket().forwards("tun0", version).value(); };
+    EXPECT_FALSE(forwards(base::IpVersion::kV4));
+    EXPECT_FALSE(forwards(base::IpVersion::kV6));
+    run("sysctl -q -w net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.tun0.forwarding=1");
+    EXPECT_FALSE(forwards(base::IpVersion::kV4)) << "another interface";
+    EXPECT_FALSE(forwards(base::IpVersion::kV6)) << "the switch of one interface only says how it takes advertisements";
+    run("sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+    EXPECT_TRUE(forwards(base::IpVersion::kV4));
+    EXPECT_TRUE(forwards(base::IpVersion::kV6));
+    run("sysctl -q -w net.ipv4.conf.tun0.forwarding=0");
+    EXPECT_FALSE(forwards(base::IpVersion::kV4));
+    expect_failure(socket().forwards("none", base::IpVersion::kV4), ErrorCode::kNotFound, "none");
+}
+
 TEST_F(RouteSocketTest, ReadsEverythingInOneGo)
 {
     make_veth();
