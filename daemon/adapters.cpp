@@ -2,6 +2,7 @@
 #include "daemon/adapters.hpp"
 
 #include "daemon/plane/connection.hpp"
+#include "daemon/plane/tunnel.hpp"
 #include "daemon/statistics.hpp"
 #include "daemon/sys/file.hpp"
 
@@ -96,6 +97,16 @@ base::Result<void> KernelNetwork::set_up_tunnel(const config::TunnelConfig &tunn
         return set;
     if (auto set = requests_.set_queue_length(tunnel.name, kQueueLength); !set)
         return set;
+    // One that was kept over a restart may have other addresses than it should have now.
+    if (const net::Interface *kept = monitor_.state().find(tunnel.name)) {
+        std::vector<base::Prefix> stale;
+        for (const auto &[address, entry] : kept->addresses)
+            if (entry.prefix != tunnel.ipv4_addr && entry.prefix != tunnel.ipv6_addr && !address.is_link_local())
+                stale.push_back(entry.prefix);
+        for (const base::Prefix &prefix : stale)
+            if (auto removed = requests_.remove_address(tunnel.name, prefix); !removed)
+                return removed;
+    }
     // Up before the addresses: the kernel then adds their prefix routes.
     if (auto set = requests_.set_up(tunnel.name, true); !set)
         return set;
@@ -113,8 +124,9 @@ base::Result<void> KernelNetwork::add_addresses(const config::TunnelConfig &tunn
 
 KernelNetwork::~KernelNetwork()
 {
+    // What cannot be removed now is swept at the next start.
     if (routes_set_)
-        set_routes({}); // what cannot be removed now is swept at the next start
+        routing_.apply(tunnel_routes_, {});
 }
 
 std::vector<std::string> KernelNetwork::set_routes(const service::Routes &routes)
@@ -125,13 +137,13 @@ std::vector<std::string> KernelNetwork::set_routes(const service::Routes &routes
             return {read.error().text};
         routes_known_ = true;
     }
-    std::vector<net::Route> tunnels;
+    tunnel_routes_.clear();
     for (const service::TunnelRoute &wanted : routes.tunnels)
-        tunnels.push_back({wanted.destination, wanted.tunnel, std::nullopt, wanted.source});
+        tunnel_routes_.push_back({wanted.destination, wanted.tunnel, std::nullopt, wanted.source});
     std::vector<net::PathRoute> paths;
     for (const service::PathRoute &wanted : routes.paths)
         paths.push_back({wanted.interface, wanted.local, wanted.remote, wanted.gateway});
-    return routing_.apply(tunnels, paths);
+    return routing_.apply(tunnel_routes_, paths);
 }
 
 bool KernelNetwork::forwards(const std::string &tunnel, base::IpVersion version)
@@ -214,6 +226,19 @@ std::optional<base::Address> KernelNetwork::gateway(const std::string &interface
     const auto routes = requests_.other_routes(interface, to.version());
     const auto way = routes ? net::find_way(*routes, to) : std::nullopt;
     return way ? way->gateway : std::nullopt;
+}
+
+base::Result<void> WorkerPlane::add_tunnel(const std::string &name)
+{
+    if (sys::FileDescriptor kept = store_.take(name); kept.valid()) {
+        if (plane_.adopt_tunnel(name, std::move(kept)))
+            return {};
+        store_.forget(name);
+    }
+    auto added = plane_.add_tunnel(name);
+    if (added)
+        store_.keep(name, plane_.find_tunnel(name)->tun.fd());
+    return added;
 }
 
 service::PathState WorkerPlane::path_state(const std::string &connection, std::size_t path)

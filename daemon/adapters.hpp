@@ -7,6 +7,7 @@
 #include "daemon/plane/control_socket.hpp"
 #include "daemon/plane/plane.hpp"
 #include "daemon/service/needs.hpp"
+#include "daemon/sys/descriptor_store.hpp"
 
 #include <set>
 #include <string>
@@ -48,7 +49,7 @@ public:
         : requests_(requests), monitor_(monitor), routing_(requests)
     {
     }
-    // Takes the routes away.
+    // Takes the paths' routes away. Those of the tunnels go with their interfaces, which may outlive this process.
     ~KernelNetwork() override;
     KernelNetwork(const KernelNetwork &) = delete;
     KernelNetwork &operator=(const KernelNetwork &) = delete;
@@ -74,16 +75,17 @@ private:
     net::RouteSocket &requests_;
     const net::Monitor &monitor_;
     net::Routing routing_;
-    bool routes_set_ = false;   // there may be some of ours
-    bool routes_known_ = false; // routing_ knows what is there
+    std::vector<net::Route> tunnel_routes_; // that were set last
+    bool routes_set_ = false;               // there may be some of ours
+    bool routes_known_ = false;             // routing_ knows what is there
 };
 
 class WorkerPlane final : public service::DataPlane {
 public:
-    // Stays the caller's.
-    explicit WorkerPlane(plane::Plane &plane) : plane_(plane) {}
+    // Both stay the caller's. Tunnel interfaces are kept in the store.
+    WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store) : plane_(plane), store_(store) {}
 
-    base::Result<void> add_tunnel(const std::string &name) override { return plane_.add_tunnel(name); }
+    base::Result<void> add_tunnel(const std::string &name) override;
     void set_connection(const core::ConnectionParameters &parameters) override { plane_.set_connection(parameters); }
     base::Result<bool> open_path(const std::string &connection, std::size_t path) override
     {
@@ -111,6 +113,7 @@ public:
 
 private:
     plane::Plane &plane_;
+    sys::DescriptorStore &store_;
 };
 
 // The control port, of both IP versions where the kernel has them.

@@ -391,7 +391,8 @@ base::Result<void> run(const std::string &directory)
     if (!links)
         return base::Failure(links.error());
     KernelNetwork network(*requests, *monitor);
-    WorkerPlane data_plane(**plane);
+    sys::DescriptorStore store = sys::DescriptorStore::receive();
+    WorkerPlane data_plane(**plane, store);
     service::Manager manager(std::move(*interface), files, network, data_plane);
     auto started = manager.start(notices);
     log_notices(notices);
@@ -400,6 +401,7 @@ base::Result<void> run(const std::string &directory)
     if (std::none_of(manager.connections().begin(), manager.connections().end(),
                      [](const auto &connection) { return is_privileged(connection->config.local_port); }))
         sys::drop_capability(CAP_NET_BIND_SERVICE);
+    store.forget_rest();
     data_plane.settle(); // what is told of the paths from now on is what they are
     service::Peers peers(manager, files, network, *control_port, random_number);
     return Daemon(*loop, *monitor, **plane, manager, peers, *control_port, directory).run();

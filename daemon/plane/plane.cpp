@@ -100,7 +100,16 @@ base::Result<std::unique_ptr<Plane>> Plane::start(unsigned workers)
 
 base::Result<void> Plane::add_tunnel(const std::string &name)
 {
-    auto tun = Tun::open(name);
+    return add_tunnel(name, Tun::open(name));
+}
+
+base::Result<void> Plane::adopt_tunnel(const std::string &name, sys::FileDescriptor kept)
+{
+    return add_tunnel(name, Tun::adopt(std::move(kept), name));
+}
+
+base::Result<void> Plane::add_tunnel(const std::string &name, base::Result<Tun> tun)
+{
     if (!tun)
         return base::Failure(tun.error());
     tunnels_[name] = {std::make_shared<Tunnel>(std::move(*tun)), next_worker_++ % workers_.size()};

@@ -25,6 +25,8 @@ public:
 
     // Makes the tunnel interface, which goes away with remove_tunnel() and commit().
     base::Result<void> add_tunnel(const std::string &name);
+    // The same with one that is there, as Tun::adopt() takes it.
+    base::Result<void> adopt_tunnel(const std::string &name, sys::FileDescriptor kept);
     void remove_tunnel(const std::string &name);
 
     // Adds a connection on a tunnel that was added, or changes the one of that name: sockets stay where endpoints and
@@ -84,6 +86,7 @@ private:
     using ListenKey = std::tuple<base::Endpoint, std::string>; // local endpoint, interface
 
     explicit Plane(Wakeup wakeup) noexcept;
+    base::Result<void> add_tunnel(const std::string &name, base::Result<Tun> tun);
     // The present version of a connection, or null.
     const ConnectionEntry *find(const std::string &connection) const;
     // The next version of a connection that is there, to be changed.

@@ -19,6 +19,8 @@ namespace {
 
 constexpr const char *kDevice = "/dev/net/tun";
 
+constexpr short kFlags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+
 // Since Linux 6.2, and so not in Debian 12's headers.
 constexpr unsigned kTunUso4 = 0x20;
 constexpr unsigned kTunUso6 = 0x40;
@@ -59,7 +61,7 @@ base::Result<Tun> Tun::open(const std::string &name)
         return base::fail(base::ErrorCode::kInvalidArgument,
                           fmt::format("'{}' is too long for the name of an interface", name));
     std::copy(name.begin(), name.end(), request.ifr_name);
-    request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+    request.ifr_flags = kFlags;
     if (ioctl(fd.get(), TUNSETIFF, &request) != 0)
         return failure(fmt::format("making the tunnel interface {}", name));
     // One that outlives its last descriptor would keep what we add to it.
@@ -69,6 +71,21 @@ base::Result<Tun> Tun::open(const std::string &name)
             fmt::format("making the tunnel interface {0}: another program has made a persistent one of that "
                         "name ('ip tuntap delete {0} mode tun' removes it)",
                         name));
+    return with_offloads(std::move(fd), name);
+}
+
+base::Result<Tun> Tun::adopt(sys::FileDescriptor fd, const std::string &name)
+{
+    ifreq request{};
+    if (ioctl(fd.get(), TUNGETIFF, &request) != 0 || name != request.ifr_name ||
+        (request.ifr_flags & (kFlags | IFF_PERSIST)) != kFlags)
+        return base::fail(base::ErrorCode::kNotFound,
+                          fmt::format("the tunnel interface {} is not the one of before", name));
+    return with_offloads(std::move(fd), name);
+}
+
+base::Result<Tun> Tun::with_offloads(sys::FileDescriptor fd, const std::string &name)
+{
     constexpr unsigned offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
     const bool udp = ioctl(fd.get(), TUNSETOFFLOAD, offloads | kTunUso4 | kTunUso6) == 0;
     if (!udp && ioctl(fd.get(), TUNSETOFFLOAD, offloads) != 0 && ioctl(fd.get(), TUNSETOFFLOAD, 0U) != 0)

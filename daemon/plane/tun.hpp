@@ -17,6 +17,8 @@ public:
     // Makes the device, which is gone when the last descriptor is closed. kNotPermitted without CAP_NET_ADMIN,
     // kAlreadyExists if there is an interface of that name.
     static base::Result<Tun> open(const std::string &name);
+    // A device that open() has made in another process; kNotFound if the descriptor is not one of that name (any more).
+    static base::Result<Tun> adopt(sys::FileDescriptor fd, const std::string &name);
 
     int fd() const noexcept { return fd_.get(); }
     const std::string &name() const noexcept { return name_; }
@@ -29,6 +31,7 @@ public:
     int write(std::span<const iovec> parts) const noexcept;
 
 private:
+    static base::Result<Tun> with_offloads(sys::FileDescriptor fd, const std::string &name);
     Tun(sys::FileDescriptor fd, std::string name, bool udp);
 
     sys::FileDescriptor fd_;
