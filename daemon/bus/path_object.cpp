@@ -122,7 +122,8 @@ std::string PathObject::PublicAddress()
 
 std::string PathObject::GatewayAddress()
 {
-    return text_of(config().gateway_ipaddr);
+    const std::optional<service::PathRoute> &route = record().route;
+    return text_of(route && route->gateway ? *route->gateway : config().gateway_ipaddr);
 }
 
 std::string PathObject::RemoteAddress()

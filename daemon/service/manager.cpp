@@ -232,7 +232,8 @@ Manager::Followed Manager::follow(const std::vector<PathPlace> &places, Notices 
     for (const PathPlace &place : places) {
         PathRecord &at = place.record.paths[place.path];
         PathSite site = survey(place.record, place.path);
-        rerouted = rerouted || at.route != site.route;
+        site.rerouted = at.route != site.route;
+        rerouted = rerouted || site.rerouted;
         at.route = site.route;
         sites.push_back(std::move(site));
     }
@@ -249,7 +250,8 @@ Manager::Followed Manager::follow(const std::vector<PathPlace> &places, Notices 
         followed.changed = followed.changed || changed.value_or(true);
         if (!changed && changed.error().code == base::ErrorCode::kAddressInUse && !followed.port_in_use)
             followed.port_in_use = changed.error();
-        if (observer_ != nullptr && (at.waits_for != waited_for || at.parameters.local.address != local))
+        if (observer_ != nullptr &&
+            (sites[i].rerouted || at.waits_for != waited_for || at.parameters.local.address != local))
             observer_->on_path_changed(record, path);
     }
     return followed;

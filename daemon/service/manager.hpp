@@ -161,6 +161,7 @@ private:
         bool present = false; // the address, on it
         std::string lacks;    // what the path waits for
         std::optional<PathRoute> route;
+        bool rerouted = false; // it was another one before
     };
     struct Followed {
         bool changed = false;

@@ -188,6 +188,19 @@ TEST_F(Changes, WhatOfInterfaceConfNeedsARestartIsSaid)
     EXPECT_THAT(manager->problems(), ElementsAre(HasSubstr("mtu = x")));
 }
 
+TEST_F(Changes, AGatewayThatWasFoundIsTold)
+{
+    replace(directory.files["a.conf"], "remote_ipaddr = 10.1.1.3", "remote_ipaddr = 203.0.113.9");
+    replace(directory.files["a.conf"], "gateway_ipaddr = 10.1.1.2", "gateway_ipaddr = 0.0.0.0");
+    ASSERT_EQ(reload_error(), "");
+    diary.lines.clear();
+    network.gateways["eth1"] = "10.1.1.1";
+    ASSERT_TRUE(manager->on_interfaces_changed({"eth1"}, notices));
+    EXPECT_THAT(diary.lines, ElementsAre("path A/0"));
+    ASSERT_TRUE(manager->on_interfaces_changed({"eth1"}, notices));
+    EXPECT_THAT(diary.lines, ElementsAre("path A/0"));
+}
+
 TEST_F(Changes, FileNamesAreNames)
 {
     for (const char *name : {"../x.conf", "/etc/x.conf", ".x.conf", ".conf", "x", "x.conf.disabled", "a b.conf"}) {
