@@ -35,6 +35,8 @@ base::Result<Monitor> Monitor::open(Scope scope, int receive_buffer)
     for (const int group : groups)
         if (auto joined = events->join(group); !joined)
             return base::Failure(joined.error());
+    if (auto filtered = events->ignore_other_routes(kRouteProtocol); !filtered)
+        return base::Failure(filtered.error());
     auto requests = RouteSocket::open();
     if (!requests)
         return base::Failure(requests.error());

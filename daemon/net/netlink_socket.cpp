@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/net/netlink_socket.hpp"
 
+#include <arpa/inet.h>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <fmt/format.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <new>
 #include <sys/socket.h>
+#include <system_error>
 
 namespace mpt::net {
 
@@ -113,6 +119,30 @@ base::Result<void> NetlinkSocket::join(int group)
 {
     if (const int error = nl_socket_add_membership(socket_.get(), group); error < 0)
         return cannot_open("joining a multicast group with", nl_geterror(error));
+    return {};
+}
+
+base::Result<void> NetlinkSocket::ignore_other_routes(std::uint8_t protocol)
+{
+    // A router with many neighbours has thousands of changes a second. The kernel sends one message in a datagram; a
+    // filter reads numbers in network order, and the message's type is in the machine's.
+    constexpr unsigned kType = offsetof(nlmsghdr, nlmsg_type);
+    constexpr unsigned kLength = NLMSG_HDRLEN + offsetof(rtmsg, rtm_dst_len);
+    constexpr unsigned kProtocol = NLMSG_HDRLEN + offsetof(rtmsg, rtm_protocol);
+    std::array<sock_filter, 9> filter{{
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, kType),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 4),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kLength),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kProtocol),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, protocol, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    }};
+    const sock_fprog program{filter.size(), filter.data()};
+    if (setsockopt(fd(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+        return cannot_open("attaching a filter to", std::generic_category().message(errno).c_str());
     return {};
 }
 

@@ -58,6 +58,9 @@ public:
     // Joins an RTNLGRP_* group.
     base::Result<void> join(int group);
 
+    // Of routes, only default ones and those with this protocol number are still heard of.
+    base::Result<void> ignore_other_routes(std::uint8_t protocol);
+
     // Bounds how long receive() waits.
     void set_receive_timeout(std::chrono::milliseconds timeout);
 

@@ -346,12 +346,26 @@ TEST_F(MonitorTest, SaysWhereADefaultRouteHasChanged)
     }
 }
 
+TEST_F(MonitorTest, AStormOfOthersRoutesIsNotHeard)
+{
+    run("ip link set v0 addrgenmode none; ip link set v0 up; ip addr add 10.8.8.1/32 dev v0; ip route add 10.8.0.0/16 "
+        "dev v0");
+    start(4096, Monitor::Scope::kRoutesToo);
+    wait_until([this] { return !is_readable(); });
+    run("(for i in $(seq 20); do seq -f 'route add 10.8.0.%g/32 dev v0' 0 255;"
+        " seq -f 'route del 10.8.0.%g/32 dev v0' 0 255; done) | ip -batch -");
+    EXPECT_FALSE(is_readable());
+    EXPECT_EQ(drops(), 0U);
+    run("ip route add default dev v0");
+    EXPECT_THAT(wait_until([this] { return !is_readable(); }), ElementsAre("v0"));
+}
+
 TEST_F(MonitorTest, AfterAnOverrunAnyRouteMayHaveChanged)
 {
     start(4096, Monitor::Scope::kRoutesToo);
     EXPECT_FALSE(monitor().take_lost_routes());
-    run("ip link set v0 up; (for i in $(seq 20); do seq -f 'route add 10.8.0.%g/32 dev v0' 0 255;"
-        " seq -f 'route del 10.8.0.%g/32 dev v0' 0 255; done) | ip -batch -");
+    run("(for i in $(seq 20); do seq -f 'addr add 10.8.0.%g/32 dev v0' 0 255;"
+        " seq -f 'addr del 10.8.0.%g/32 dev v0' 0 255; done) | ip -batch -");
     EXPECT_GT(drops(), 0U);
     EXPECT_THAT(wait_until([this] { return !is_readable(); }), ElementsAre("lo", "v0", "v1"));
     EXPECT_TRUE(monitor().take_lost_routes());
