@@ -215,13 +215,14 @@ Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t pa
     const bool is_connected = network_.is_connected(interface, remote);
     const bool is_direct = config.gateway_ipaddr == site.local || config.gateway_ipaddr == config.public_ipaddr ||
                            config.gateway_ipaddr == remote;
-    if (is_direct && !is_connected)
-        site.route = PathRoute{interface, site.local, remote, std::nullopt};
-    else if (config.gateway_ipaddr.is_unspecified() && !is_connected) {
-        if (const auto gateway = network_.gateway(interface, remote))
-            site.route = PathRoute{interface, site.local, remote, gateway};
-    } else if (!config.gateway_ipaddr.is_unspecified() && !is_direct)
+    if (!config.gateway_ipaddr.is_unspecified() && !is_direct) {
         site.route = PathRoute{interface, site.local, remote, config.gateway_ipaddr};
+    } else if (!is_connected) {
+        // Samples have the remote address for a gateway even where a router stands between.
+        const auto gateway = network_.gateway(interface, remote);
+        if (gateway || is_direct)
+            site.route = PathRoute{interface, site.local, remote, gateway};
+    }
     return site;
 }
 

@@ -110,6 +110,14 @@ TEST_F(RoutesTest, ADirectConnectionNeedsNoneUnlessThePeerIsOutsideTheInterfaces
     EXPECT_THAT(network.path_routes, ElementsAre("203.0.113.9 from 10.1.1.2 via none dev eth1"));
 }
 
+TEST_F(RoutesTest, ADirectConnectionThatIsNoneGoesOverTheKernelsGateway)
+{
+    go_over("203.0.113.9"); // behind a translator, say
+    network.gateways["eth1"] = "10.1.1.1";
+    ASSERT_TRUE(start());
+    EXPECT_THAT(network.path_routes, ElementsAre("203.0.113.9 from 10.1.1.2 via 10.1.1.1 dev eth1"));
+}
+
 TEST_F(RoutesTest, TheGatewayOfTheInterfaceIsFollowed)
 {
     go_over("0.0.0.0");
