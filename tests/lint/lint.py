@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Usage: lint.py {layers|files|format|python|shell|tidy BUILD-DIRECTORY|analyse BUILD-DIRECTORY}
+"""Usage: lint.py {layers|files|format|python|shell} | lint.py {alone|tidy|analyse} BUILD-DIRECTORY
 
 Checks the sources and prints each finding with its place; the exit status is 1 if there is one."""
 
@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -154,9 +155,9 @@ def check_files():
             yield f'{file}:1: no #pragma once'
 
 
-def run(*command):
+def run(*command, cwd=ROOT):
     """The lines that a checking command has to say if it is not content."""
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return (done.stdout.splitlines() or [f'{command[0]} failed']) if done.returncode != 0 else []
 
 
@@ -173,15 +174,41 @@ def check_shell():
     return run('shellcheck', *scripts)
 
 
-def tidy(build_directory, checks='-clang-analyzer-*'):
-    """All of .clang-tidy's checks but the static analyser, which takes longer than the others together."""
+def unity_commands(build_directory, *folders):
+    """Those of compile_commands.json that compile whole targets in these folders as one file each."""
     commands = json.loads(pathlib.Path(build_directory, 'compile_commands.json').read_text())
-    paths = {pathlib.Path(entry['directory'], entry['file']).resolve() for entry in commands}
-    ours = sorted(str(path) for path in paths if any(path.is_relative_to(ROOT / folder) for folder in ('daemon', 'cli'))
-                  and not path.is_relative_to(pathlib.Path(build_directory).resolve()))
+    ours = [entry for entry in commands if entry['file'].startswith(folders) and '-unity' in entry['file']]
+    if not ours:
+        sys.exit(f'{build_directory}: this is no unity build: meson setup -Dunity=on -Dunity_size=1000')
+    return ours
+
+
+def in_parallel(commands, cwd=ROOT):
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for said in pool.map(lambda path: run('clang-tidy-14', '--quiet', f'--checks={checks}', '-p', build_directory, path), ours):
-            yield from (line for line in said if not re.search(r'warnings? generated|warnings treated as errors', line))
+        yield from pool.map(lambda command: run(*command, cwd=cwd), commands)
+
+
+def tidy(build_directory, checks='-clang-analyzer-*'):
+    """All of .clang-tidy's checks but the static analyser, which takes longer than the others together. Target by target, which reads
+    headers once: file by file takes five times as long."""
+    options = ['--quiet', f'--checks={checks},-bugprone-suspicious-include', r'--header-filter=/(daemon|cli)/[^ ]*\.[ch]pp$', '-p', build_directory]
+    files = [pathlib.Path(entry['directory'], entry['file']) for entry in unity_commands(build_directory, 'daemon/', 'cli/')]
+    for said in in_parallel(['clang-tidy-14', *options, file] for file in files):
+        yield from (line for line in said if not re.search(r'warnings? generated|warnings treated as errors', line))
+
+
+def alone(build_directory):
+    """Every file of the daemon and the command compiles by itself, as in the builds of users: in a unity build it may live on what the one
+    before it includes."""
+    commands = []
+    for entry in unity_commands(build_directory, 'daemon/', 'cli/'):
+        words = [word for word in shlex.split(entry['command']) if word != 'ccache']
+        words = words[:words.index('-MD')] + ['-fsyntax-only']
+        whole = pathlib.Path(entry['directory'], entry['file']).read_text()
+        for file in re.findall(r'#include\s*<([^>]+)>', whole):
+            commands.append([*words, pathlib.Path(file).resolve()])
+    for said in in_parallel(commands, build_directory):
+        yield from said
 
 
 def analyse(build_directory):
@@ -189,7 +216,8 @@ def analyse(build_directory):
 
 
 def main():
-    checks = {'layers': layers, 'files': check_files, 'format': check_format, 'python': check_python, 'shell': check_shell, 'tidy': tidy, 'analyse': analyse}
+    checks = {'layers': layers, 'files': check_files, 'format': check_format, 'python': check_python, 'shell': check_shell, 'tidy': tidy,
+              'analyse': analyse, 'alone': alone}
     if len(sys.argv) < 2 or sys.argv[1] not in checks:
         sys.exit(__doc__)
     findings = list(checks[sys.argv[1]](*sys.argv[2:]))
