@@ -259,7 +259,7 @@ private:
     {
         service::Notices notices;
         const auto taken = plane_.take_events([&](const std::string &connection, const plane::PathEvent &event) {
-            manager_.on_path_status(connection, event.path, event.change, notices);
+            manager_.on_path_status(sys::now(), connection, event.path, event.change, notices);
             peers_.on_path_status(sys::now(), connection, event.path, event.change);
         });
         log_notices(notices);

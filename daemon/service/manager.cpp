@@ -10,6 +10,10 @@ namespace mpt::service {
 
 namespace {
 
+// A path that flaps, maybe since its peer wants it so, does not fill the log.
+constexpr base::Duration kTellingPeriod = std::chrono::minutes(1);
+constexpr unsigned kMostTold = 20;
+
 // "connection A, path 0 (eth1)"
 std::string path_title(const ConnectionRecord &record, std::size_t path)
 {
@@ -361,16 +365,24 @@ base::Result<void> Manager::retry(Notices &notices)
     return follow_interfaces([](const PathRecord &) { return true; }, notices);
 }
 
-void Manager::on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,
-                             Notices &notices)
+void Manager::on_path_status(base::Instant now, const std::string &connection, std::size_t path,
+                             const core::StatusChange &change, Notices &notices)
 {
-    const ConnectionRecord *record = find(connection);
+    ConnectionRecord *record = find_record(connection);
     if (record == nullptr || path >= record->paths.size())
         return;
     const bool up = change.to == core::PathStatus::kUp;
-    notices.push_back({up ? Notice::Level::kInfo : Notice::Level::kWarning,
-                       fmt::format("{} is {}", path_title(*record, path), words_of(change)),
-                       up ? Event::kPathUp : Event::kPathDown, connection, path});
+    PathRecord &at = record->paths[path];
+    if (now - at.told_since >= kTellingPeriod) {
+        at.told_since = now;
+        at.told = 0;
+    }
+    if (++at.told <= kMostTold)
+        notices.push_back(
+            {up ? Notice::Level::kInfo : Notice::Level::kWarning,
+             fmt::format("{} is {}{}", path_title(*record, path), words_of(change),
+                         at.told == kMostTold ? "; it changes too often for more to be said this minute" : ""),
+             up ? Event::kPathUp : Event::kPathDown, connection, path});
     if (observer_ != nullptr)
         observer_->on_path_status(*record, path, change);
 }

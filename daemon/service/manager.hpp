@@ -56,8 +56,8 @@ public:
     // is not always told by an interface.
     base::Result<void> retry(Notices &notices);
     // The data plane says that a path's status has changed.
-    void on_path_status(const std::string &connection, std::size_t path, const core::StatusChange &change,
-                        Notices &notices);
+    void on_path_status(base::Instant now, const std::string &connection, std::size_t path,
+                        const core::StatusChange &change, Notices &notices);
 
     // Reads the files once more: all (file empty), or one connection file (guide 4.3). New connections are started,
     // changed ones follow. kInvalidConfig if a file is wrong or cannot be applied: its connection goes on unchanged,

@@ -52,6 +52,9 @@ struct PathRecord {
     // Up or down as it was last set by hand; nothing if it never was.
     std::optional<bool> by_hand = std::nullopt;
     std::optional<PathRoute> route = std::nullopt; // of ours, where the kernel would not know the way
+    // Changes of its status, as far as they are counted together, and since when.
+    unsigned told = 0;
+    base::Instant told_since{};
 };
 
 // A running connection.

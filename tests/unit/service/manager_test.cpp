@@ -4,6 +4,7 @@
 namespace mpt::service {
 namespace {
 
+using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
@@ -163,13 +164,24 @@ TEST_F(ManagerTest, WarnsOfAKeyThatEverybodyMayRead)
 TEST_F(ManagerTest, TellsWhyAPathChangedItsStatus)
 {
     ASSERT_TRUE(start());
-    manager->on_path_status(
-        "A", 1, {core::PathStatus::kUp, core::PathStatus::kDead, core::StatusReason::kKeepalivesMissed}, notices);
+    const base::Instant now{1000s};
+    const core::StatusChange dead{core::PathStatus::kUp, core::PathStatus::kDead,
+                                  core::StatusReason::kKeepalivesMissed};
+    manager->on_path_status(now, "A", 1, dead, notices);
     EXPECT_THAT(notices, ElementsAre(AllOf(Field(&Notice::level, Notice::Level::kWarning),
                                            says("connection A, path 1 (eth2) is dead (no keepalive came"))));
     notices.clear();
-    manager->on_path_status("gone", 0, {}, notices); // the connection ended while the event was on its way
+    manager->on_path_status(now, "gone", 0, {}, notices); // the connection ended while the event was on its way
     EXPECT_THAT(notices, IsEmpty());
+
+    for (int i = 0; i < 1000; ++i)
+        manager->on_path_status(now + i * 25ms, "A", 1, dead, notices);
+    EXPECT_LT(notices.size(), 30U) << "whoever makes a path flap does not fill the log";
+    EXPECT_THAT(notices.back().text, ::testing::HasSubstr("too often"));
+    notices.clear();
+    manager->on_path_status(now + 26s, "A", 0, dead, notices);
+    manager->on_path_status(now + 61s, "A", 1, dead, notices);
+    EXPECT_EQ(notices.size(), 2U) << "other paths, and later";
 }
 
 } // namespace
