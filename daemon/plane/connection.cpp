@@ -91,6 +91,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
         const core::LivenessSettings liveness = liveness_settings_of(next.parameters.paths[i]);
         if (!path.liveness) {
             path.liveness.emplace(now, liveness);
+            path.usable = true; // for update_usable() to take one that is not out of the reorder buffer, too
             path.status = path.liveness->status();
             path.reason = path.liveness->reason();
             path.since = now;

@@ -381,6 +381,23 @@ TEST_F(OnePlaneTest, KeepalivesGoOutAndDecideWhetherAPathLives)
               2s);
 }
 
+TEST_F(OnePlaneTest, NothingWaitsForAPathThatStartsDead)
+{
+    core::ConnectionParameters two = connection("tun7", {path("10.7.0.1", "10.7.0.2"), path("10.7.0.1", "10.7.0.3")});
+    two.reorder_window = 100;
+    two.max_buffer_delay = 60s; // longer than anybody waits here
+    two.paths[1].keepalive = 1s;
+    two.paths[1].dead = 3s;
+    two.paths[1].status = PathStatus::kDead;
+    open(*plane, two);
+    const auto offer = [&](std::uint32_t number) { peer->send(gre(number, inner_answer(number)), kOwn); };
+    expect_received(0);
+    for (const std::uint32_t number : {2U, 3U, 4U, 5U})
+        offer(number);
+    for (const std::uint32_t number : {2U, 3U, 4U, 5U})
+        EXPECT_EQ(tunnel->receive(), inner_answer(number));
+}
+
 TEST_F(OnePlaneTest, APacketWaitsForAMissingOneUntilItsOwnDeadline)
 {
     core::ConnectionParameters ordered = simple;
