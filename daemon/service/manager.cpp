@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <map>
 #include <utility>
 
@@ -13,6 +14,9 @@ namespace {
 // A path that flaps, maybe since its peer wants it so, does not fill the log.
 constexpr base::Duration kTellingPeriod = std::chrono::minutes(1);
 constexpr unsigned kMostTold = 20;
+
+// The most connections that are named in one line.
+constexpr std::size_t kNamed = 3;
 
 // "connection A, path 0 (eth1)"
 std::string path_title(const ConnectionRecord &record, std::size_t path)
@@ -109,8 +113,8 @@ void Manager::update_routes(Notices &notices)
         for (const std::optional<base::Prefix> &own : {tunnel.ipv4_addr, tunnel.ipv6_addr})
             if (own)
                 addresses.push_back(*own);
-    std::map<base::Prefix, std::string> tunnels; // by destination
-    std::map<std::pair<std::string, base::IpVersion>, bool> forwards;
+    std::map<base::Prefix, std::string> tunnels;                                            // by destination
+    std::map<std::pair<std::string, base::IpVersion>, std::vector<std::string>> forwarding; // who needs it where
     for (const auto &record : connections_) {
         if (tunnels_down_.contains(record->tunnel))
             continue;
@@ -125,25 +129,26 @@ void Manager::update_routes(Notices &notices)
                     "tunnel for both)",
                     route.destination.to_string(), at->second, name, route.tunnel));
         }
-        for (const base::IpVersion version : {base::IpVersion::kV4, base::IpVersion::kV6}) {
-            const auto &networks = record->config.networks;
-            const bool needed =
-                std::any_of(networks.begin(), networks.end(), [&](const config::NetworkConfig &network) {
-                    return network.ip_ver == version && needs_forwarding(network, addresses);
-                });
-            if (!needed)
-                continue;
-            const auto [on, is_new] = forwards.try_emplace({record->tunnel, version}, true);
-            if (is_new)
-                on->second = network_.forwards(record->tunnel, version);
-            if (!on->second)
-                network_problems_.push_back(fmt::format(
-                    "the kernel does not forward the IPv{} packets of the networks of connection {}: set {} (see NOTES "
-                    "in "
-                    "mptd(8))",
-                    static_cast<int>(version), name,
-                    version == base::IpVersion::kV4 ? "net.ipv4.ip_forward = 1" : "net.ipv6.conf.all.forwarding = 1"));
-        }
+        std::set<base::IpVersion> forwarded;
+        for (const config::NetworkConfig &network : record->config.networks)
+            if (needs_forwarding(network, addresses))
+                forwarded.insert(network.ip_ver);
+        for (const base::IpVersion version : forwarded)
+            forwarding[{record->tunnel, version}].push_back(name);
+    }
+    for (const auto &[what, names] : forwarding) {
+        const auto &[tunnel, version] = what;
+        if (network_.forwards(tunnel, version))
+            continue;
+        std::string all =
+            fmt::format("{}", fmt::join(names.begin(), names.begin() + std::min(names.size(), kNamed), ", "));
+        if (names.size() > kNamed)
+            all += fmt::format(" and {} others", names.size() - kNamed);
+        network_problems_.push_back(fmt::format("the kernel does not forward IPv{} packets from {}, as the networks of "
+                                                "{} need: set {} (see NOTES in mptd(8))",
+                                                static_cast<int>(version), tunnel, all,
+                                                version == base::IpVersion::kV4 ? "net.ipv4.ip_forward = 1"
+                                                                                : "net.ipv6.conf.all.forwarding = 1"));
     }
     set_routes(notices);
 }

@@ -86,8 +86,8 @@ class Sites(lab.LabTest):
     def test_both_versions_over_an_ipv4_connection(self):
         daemons = {router: self.start(router) for router in 'ab'}
         for router in 'ab':
-            self.assertRegex(daemons[router].log(), r'does not forward the IPv4 packets of the networks of connection link: set net\.ipv4')
-            self.assertRegex(daemons[router].log(), r'does not forward the IPv6 packets of the networks of connection link: set net\.ipv6')
+            self.assertRegex(daemons[router].log(), r'does not forward IPv4 packets from tun0, as the networks of link need: set net\.ipv4')
+            self.assertRegex(daemons[router].log(), r'does not forward IPv6 packets from tun0, as the networks of link need: set net\.ipv6')
             forward(self.net[router])
         for address in ('192.168.2.5', 'fd02::5'):
             self.assertIn(' 0% packet loss', self.ping('c', address))

@@ -189,7 +189,12 @@ TEST_F(RoutesTest, ForwardingThatIsOffIsToldWhereOthersNeedIt)
     add_networks(directory.files["b.conf"] = connection_file("B", 4, 23457), {{"192.168.1.0/24", "192.168.2.0/24"}});
     ASSERT_TRUE(manager->reload("", notices));
     EXPECT_THAT(notices, Contains(says("net.ipv4.ip_forward = 1")));
-    EXPECT_THAT(manager->problems(), ElementsAre(HasSubstr("connection B")));
+    EXPECT_THAT(manager->problems(), ElementsAre(HasSubstr("the networks of B need")));
+    for (int i = 5; i < 9; ++i)
+        add_networks(directory.files[fmt::format("{}.conf", i)] = connection_file(fmt::format("C{}", i), i, 23453 + i),
+                     {{"192.168.1.0/24", fmt::format("192.168.{}.0/24", i)}});
+    ASSERT_TRUE(manager->reload("", notices));
+    EXPECT_THAT(manager->problems(), ElementsAre(HasSubstr("the networks of B, C5, C6 and 2 others need")));
     network.is_forwarding = true;
     ASSERT_TRUE(manager->retry(notices));
     EXPECT_THAT(manager->problems(), IsEmpty());
