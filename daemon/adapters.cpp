@@ -171,7 +171,8 @@ std::vector<base::Prefix> KernelNetwork::addresses()
     std::vector<base::Prefix> all;
     for (const auto &[index, interface] : monitor_.state().interfaces())
         for (const auto &[address, entry] : interface.addresses)
-            all.push_back(entry.prefix);
+            if (entry.usable())
+                all.push_back(entry.prefix);
     return all;
 }
 
@@ -221,11 +222,11 @@ bool KernelNetwork::is_connected(const std::string &interface, const base::Addre
            });
 }
 
-std::optional<base::Address> KernelNetwork::gateway(const std::string &interface, const base::Address &to)
+std::optional<service::Way> KernelNetwork::way(const std::string &interface, const base::Address &to)
 {
     const auto routes = requests_.other_routes(interface, to.version());
     const auto way = routes ? net::find_way(*routes, to) : std::nullopt;
-    return way ? way->gateway : std::nullopt;
+    return way ? std::optional(service::Way{way->gateway}) : std::nullopt;
 }
 
 base::Result<void> WorkerPlane::add_tunnel(const std::string &name)

@@ -69,7 +69,7 @@ public:
     std::set<base::Address> addresses(const std::string &interface) override;
     std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) override;
     bool is_connected(const std::string &interface, const base::Address &address) override;
-    std::optional<base::Address> gateway(const std::string &interface, const base::Address &to) override;
+    std::optional<service::Way> way(const std::string &interface, const base::Address &to) override;
 
 private:
     net::RouteSocket &requests_;

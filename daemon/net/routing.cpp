@@ -144,7 +144,7 @@ Routing::Wanted Routing::plan(std::span<const Route> tunnels, std::span<const Pa
         add(path, table->second, whole(path.remote));
         wanted.rules.insert(rule(kPathRulePriority, path.local, table->second, 0));
         const base::IpVersion version = path.local.version();
-        if (!defaults.contains(version) || !path.gateway)
+        if (!defaults.contains(version))
             continue;
         add(path, table->second, default_of(version));
         wanted.rules.insert(rule(kAnswerRulePriority, path.local, kMainTable, 1));

@@ -34,7 +34,7 @@ inline constexpr std::uint32_t kPathTables = 1000;
 // While a tunnel has a default route, what comes from a path's local address, such as an answer of this host to
 // somebody out there, must not go into the tunnel, which takes it from no such address. So, behind all other rules but
 // the kernel's own: "from ADDRESS lookup main suppress_prefixlength 1", what the main table says besides default
-// routes, ours and theirs, then "from ADDRESS lookup TABLE", which has the path's gateway as its default.
+// routes, ours and theirs, then "from ADDRESS lookup TABLE", whose default route is the path's.
 inline constexpr std::uint32_t kAnswerRulePriority = 32765;
 
 class Routing {

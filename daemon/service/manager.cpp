@@ -228,9 +228,9 @@ Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t pa
         site.route = PathRoute{interface, site.local, remote, config.gateway_ipaddr};
     } else if (!is_connected) {
         // Samples have the remote address for a gateway even where a router stands between.
-        const auto gateway = network_.gateway(interface, remote);
-        if (gateway || is_direct)
-            site.route = PathRoute{interface, site.local, remote, gateway};
+        const auto way = network_.way(interface, remote);
+        if (way || is_direct)
+            site.route = PathRoute{interface, site.local, remote, way ? way->gateway : std::nullopt};
     }
     return site;
 }

@@ -77,7 +77,7 @@ public:
     // Up, with carrier.
     virtual bool interface_ready(const std::string &interface) = 0;
     virtual bool has_address(const std::string &interface, const base::Address &address) = 0;
-    // Of all interfaces, with the prefix lengths of their networks.
+    // That can be used, of all interfaces, with the prefix lengths of their networks.
     virtual std::vector<base::Prefix> addresses() = 0;
     // Of one interface, in their order.
     virtual std::set<base::Address> addresses(const std::string &interface) = 0;
@@ -85,8 +85,8 @@ public:
     virtual std::optional<base::Address> first_address(const std::string &interface, base::IpVersion version) = 0;
     // Whether the address is on a network of the interface.
     virtual bool is_connected(const std::string &interface, const base::Address &address) = 0;
-    // The router that others have set for the way to that address over the interface; none if no route says so.
-    virtual std::optional<base::Address> gateway(const std::string &interface, const base::Address &to) = 0;
+    // The way to that address over the interface that others have set; nothing if no route says so.
+    virtual std::optional<Way> way(const std::string &interface, const base::Address &to) = 0;
 };
 
 // The packets. Changes take effect with commit().

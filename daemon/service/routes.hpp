@@ -32,6 +32,11 @@ struct PathRoute {
     friend bool operator==(const PathRoute &, const PathRoute &) = default;
 };
 
+// How packets leave by an interface.
+struct Way {
+    std::optional<base::Address> gateway; // none: directly
+};
+
 struct Routes {
     std::vector<TunnelRoute> tunnels;
     std::vector<PathRoute> paths;

@@ -169,6 +169,17 @@ TEST_F(RoutingTest, ADefaultRouteGoesBeforeAnyOtherAndPathsStayOutside)
     EXPECT_EQ(state(), before());
 }
 
+TEST_F(RoutingTest, APointToPointLinkNeedsNoGateway)
+{
+    run("ip tuntap add dev ppp0 mode tun; ip link set ppp0 up; ip address add 10.3.0.2 peer 10.3.0.1 dev ppp0");
+    const std::string bare = state();
+    apply({tunnel("0.0.0.0/0", "10.0.0.2")}, {path("ppp0", "10.3.0.2", "203.0.113.9")});
+    EXPECT_THAT(way("203.0.113.9 from 10.3.0.2"), AllOf(HasSubstr("dev ppp0"), Not(HasSubstr("via"))));
+    EXPECT_THAT(way("198.51.100.1 from 10.3.0.2"), AllOf(HasSubstr("dev ppp0"), Not(HasSubstr("via"))));
+    apply({}, {});
+    EXPECT_EQ(state(), bare);
+}
+
 TEST_F(RoutingTest, SweepsWhatAKilledProcessHasLeft)
 {
     apply({tunnel("0.0.0.0/0", "10.0.0.2"), tunnel("192.168.7.0/24")},

@@ -197,9 +197,11 @@ public:
         return interfaces.contains(name) && !interfaces[name].empty() &&
                base::Prefix{base::Address::parse(interfaces[name]).value(), 24}.contains(address);
     }
-    std::optional<base::Address> gateway(const std::string &name, const base::Address &) override
+    std::optional<Way> way(const std::string &name, const base::Address &) override
     {
-        return gateways.contains(name) ? std::optional(base::Address::parse(gateways[name]).value()) : std::nullopt;
+        if (!gateways.contains(name))
+            return std::nullopt;
+        return gateways[name].empty() ? Way{} : Way{base::Address::parse(gateways[name]).value()};
     }
 
     std::map<std::string, std::string> interfaces; // name to its address
@@ -210,7 +212,7 @@ public:
     std::vector<std::string> path_routes; // of paths
     std::vector<std::string> route_problems;
     bool is_forwarding = true;
-    std::map<std::string, std::string> gateways;          // that interfaces have
+    std::map<std::string, std::string> gateways;          // that interfaces have; "": none is needed
     std::map<std::string, std::set<base::Address>> added; // further addresses of interfaces
     std::vector<std::string> addressed_again;             // tunnels that were given theirs again
 };

@@ -130,6 +130,9 @@ TEST_F(RoutesTest, TheGatewayOfTheInterfaceIsFollowed)
         EXPECT_THAT(network.path_routes,
                     ElementsAre(fmt::format("203.0.113.9 from 10.1.1.2 via {} dev eth1", gateway)));
     }
+    network.gateways["eth1"] = ""; // a point-to-point link
+    ASSERT_TRUE(manager->on_interfaces_changed({"eth1"}, notices));
+    EXPECT_THAT(network.path_routes, ElementsAre("203.0.113.9 from 10.1.1.2 via none dev eth1"));
     // And the address with it, as DHCP does.
     network.interfaces["eth2"] = "10.2.2.77";
     ASSERT_TRUE(manager->retry(notices));
