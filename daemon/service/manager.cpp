@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <map>
+#include <span>
 #include <utility>
 
 namespace mpt::service {
@@ -140,8 +141,7 @@ void Manager::update_routes(Notices &notices)
         const auto &[tunnel, version] = what;
         if (network_.forwards(tunnel, version))
             continue;
-        std::string all =
-            fmt::format("{}", fmt::join(names.begin(), names.begin() + std::min(names.size(), kNamed), ", "));
+        std::string all = fmt::format("{}", fmt::join(std::span(names).first(std::min(names.size(), kNamed)), ", "));
         if (names.size() > kNamed)
             all += fmt::format(" and {} others", names.size() - kNamed);
         network_problems_.push_back(fmt::format("the kernel does not forward IPv{} packets from {}, as the networks of "
