@@ -138,6 +138,28 @@ class Interfaces(ChangeTest):
         self.monitor.wait_for_change(self.path(0), StatusName='up')
 
 
+class Networks(ChangeTest):
+    def test_forwarding_that_is_off(self):
+        """The problem comes and goes with the kernel's switch, at once."""
+        network = lab.ini([('net_0', {'ip_ver': 4, 'src_addr': '192.168.1.0/24', 'dst_addr': '192.168.2.0/24'})])
+        self.write('link.conf', self.link(network_count=1) + network)
+        self.reload()
+        problem, = self.bus.get(ROOT_OBJECT, MANAGER, 'Problems')
+        self.assertRegex(problem, r'does not forward IPv4 packets from tun0, as the networks of link need: set net\.ipv4\.ip_forward')
+        for value, problems in ((1, []), (0, [problem])):
+            self.net['a'].run('sysctl', '-q', '-w', f'net.ipv4.ip_forward={value}')
+            self.monitor.wait_for_change(ROOT_OBJECT, Problems=problems)
+
+    def test_gateway_that_is_found(self):
+        self.write('link.conf', self.link().replace('gateway_ipaddr = 10.1.1.3', 'gateway_ipaddr = 0.0.0.0')
+                   .replace('remote_ipaddr = 10.1.1.3', 'remote_ipaddr = 203.0.113.9'))
+        self.reload()
+        self.assertEqual(self.bus.get(self.path(0), PATH, 'GatewayAddress'), '')
+        for gateway in ('10.1.1.3', '10.1.1.4'):
+            self.net['a'].run('ip', 'route', 'replace', 'default', 'via', gateway)
+            self.monitor.wait_for_change(self.path(0), GatewayAddress=gateway)
+
+
 class Files(ChangeTest):
     def test_new_file(self):
         self.write('second.conf', self.second())
