@@ -183,6 +183,29 @@ bool decode_address(ConstOctets body, bool removed, std::optional<Event> &event)
     return true;
 }
 
+// The next hops of a route that has several (RTA_MULTIPATH), each with its interface and gateway.
+bool read_next_hops(ConstOctets octets, int family, const RouteEntry &route, std::vector<RouteEntry> &hops)
+{
+    while (!octets.empty()) {
+        rtnexthop header{};
+        if (octets.size() < sizeof header)
+            return false;
+        std::memcpy(&header, octets.data(), sizeof header);
+        if (header.rtnh_len < sizeof header || header.rtnh_len > octets.size() || header.rtnh_ifindex <= 0)
+            return false;
+        RouteEntry hop = route;
+        hop.index = static_cast<std::uint32_t>(header.rtnh_ifindex);
+        const ConstOctets attributes = octets.subspan(sizeof header, header.rtnh_len - sizeof header);
+        if (!for_each_attribute(attributes, [&](int type, ConstOctets payload) {
+                return type != RTA_GATEWAY || read(payload, family, hop.gateway);
+            }))
+            return false;
+        hops.push_back(hop);
+        octets = octets.subspan(std::min(aligned(header.rtnh_len), octets.size()));
+    }
+    return true;
+}
+
 bool decode_route(ConstOctets body, bool removed, std::optional<Event> &event)
 {
     const auto header = take<rtmsg>(body);
@@ -198,6 +221,7 @@ bool decode_route(ConstOctets body, bool removed, std::optional<Event> &event)
     route.protocol = header->rtm_protocol;
     std::optional<Address> destination;
     bool single_hop = false;
+    ConstOctets next_hops;
     const bool ok = for_each_attribute(body, [&](int type, ConstOctets payload) {
         switch (type) {
         case RTA_DST:
@@ -207,6 +231,9 @@ bool decode_route(ConstOctets body, bool removed, std::optional<Event> &event)
             return read(payload, route.index);
         case RTA_GATEWAY:
             return read(payload, header->rtm_family, route.gateway);
+        case RTA_MULTIPATH:
+            next_hops = payload;
+            return true;
         case RTA_PREFSRC:
             return read(payload, header->rtm_family, route.source);
         case RTA_TABLE:
@@ -221,10 +248,19 @@ bool decode_route(ConstOctets body, bool removed, std::optional<Event> &event)
         return false;
     if (!destination)
         destination = v4 ? Address() : Address::from_octets(std::array<std::byte, 16>{});
-    if (!single_hop || destination->is_v4() != v4)
+    if (destination->is_v4() != v4)
         return true;
     route.destination = {*destination, header->rtm_dst_len};
-    event = RouteEvent{route, removed};
+    RouteEvent result{route, removed};
+    if (!single_hop) {
+        if (!read_next_hops(next_hops, header->rtm_family, route, result.others))
+            return false;
+        if (result.others.empty())
+            return true;
+        result.route = result.others.front();
+        result.others.erase(result.others.begin());
+    }
+    event = std::move(result);
     return true;
 }
 

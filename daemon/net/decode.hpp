@@ -82,6 +82,7 @@ struct AddressEvent {
 struct RouteEvent {
     RouteEntry route;
     bool removed = false;
+    std::vector<RouteEntry> others = {}; // of a route with several next hops: the same by each but the first
 };
 
 struct RuleEvent {
@@ -127,7 +128,7 @@ base::Result<std::vector<Message>> split(base::ConstOctets datagram);
 base::Result<Status> decode_status(const Message &message);
 
 // What a message says; nothing if it is about something else: another type, an address family other than IPv4 and
-// IPv6, a link as a bridge sees its ports, a wireless event, a route that is not unicast or has several next hops, a
+// IPv6, a link as a bridge sees its ports, a wireless event, a route that is not unicast, a
 // rule that does or asks for more than Rule can say, another setting of an interface than its forwarding.
 // kSystem if it is malformed: a header or attribute cut short, of a wrong length, or a value that cannot be.
 base::Result<std::optional<Event>> decode(const Message &message);

@@ -99,10 +99,13 @@ bool Monitor::apply(base::ConstOctets datagram)
 
 void Monitor::apply(const RouteEvent &event)
 {
-    if (event.route.protocol == kRouteProtocol)
+    if (event.route.protocol == kRouteProtocol) {
         lost_routes_ = lost_routes_ || event.removed;
-    else if (event.route.destination.length == 0)
+    } else if (event.route.destination.length == 0) {
         note_change(event.route.index);
+        for (const RouteEntry &other : event.others)
+            note_change(other.index);
+    }
 }
 
 void Monitor::note_change(std::uint32_t index)

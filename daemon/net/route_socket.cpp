@@ -348,10 +348,14 @@ RouteSocket::Outcome<std::vector<RouteEntry>> RouteSocket::find_routes(base::IpV
         return tl::unexpected(events.error());
     std::vector<RouteEntry> routes;
     for (const Event &event : *events) // without NETLINK_GET_STRICT_CHK, or without IPv6, there are others among them
-        if (const auto *found = std::get_if<RouteEvent>(&event);
-            found && found->route.destination.address.version() == version &&
-            (protocol == 0 || found->route.protocol == protocol) && (index == 0 || found->route.index == index))
+        if (const auto *found = std::get_if<RouteEvent>(&event)) {
             routes.push_back(found->route);
+            routes.insert(routes.end(), found->others.begin(), found->others.end());
+        }
+    std::erase_if(routes, [&](const RouteEntry &route) {
+        return route.destination.address.version() != version || (protocol != 0 && route.protocol != protocol) ||
+               (index != 0 && route.index != index);
+    });
     return routes;
 }
 

@@ -303,6 +303,41 @@ TEST(Decode, ReadsRoutes)
     EXPECT_FALSE(decode_one(too_long));
 }
 
+TEST(Decode, ReadsRoutesWithSeveralNextHops)
+{
+    const auto hops = [](std::uint16_t first_length) {
+        std::vector<std::byte> octets;
+        const auto append = [&](const void *from, std::size_t size) {
+            const auto *first = static_cast<const std::byte *>(from);
+            octets.insert(octets.end(), first, first + size);
+        };
+        for (const int index : {5, 6}) {
+            const auto gateway = address(index == 5 ? "10.9.0.1" : "10.8.0.1");
+            const rtnexthop hop{index == 5 ? first_length : std::uint16_t{16}, 0, 0, index};
+            const rtattr attribute{8, RTA_GATEWAY};
+            append(&hop, sizeof hop);
+            append(&attribute, sizeof attribute);
+            append(gateway.octets().data(), 4);
+        }
+        return octets;
+    };
+    auto both = route_message(AF_INET, 0);
+    both.put(RTA_PRIORITY, 7U).put(RTA_MULTIPATH, hops(16));
+    const auto event = std::get<RouteEvent>(decode_one(both).value().value());
+    ASSERT_EQ(event.others.size(), 1U);
+    EXPECT_EQ(event.route.index, 5U);
+    EXPECT_EQ(event.route.gateway, address("10.9.0.1"));
+    EXPECT_EQ(event.others[0].index, 6U);
+    EXPECT_EQ(event.others[0].gateway, address("10.8.0.1"));
+    EXPECT_EQ(event.others[0].metric, 7U);
+    EXPECT_EQ(event.others[0].destination, event.route.destination);
+    for (const int length : {0, 7, 9, 33, 65535}) {
+        auto broken = route_message(AF_INET, 0);
+        broken.put(RTA_MULTIPATH, hops(static_cast<std::uint16_t>(length)));
+        EXPECT_FALSE(decode_one(broken)) << length;
+    }
+}
+
 TEST(Decode, ReadsRules)
 {
     fib_rule_hdr header{};

@@ -256,6 +256,13 @@ TEST_F(RoutingTest, FindsTheWayThatOthersHaveSet)
     EXPECT_EQ(find("eth2", "203.0.113.9"), "10.2.0.5");
     run("ip route add 203.0.113.0/24 via 10.2.0.4 dev eth2 metric 900");
     EXPECT_EQ(find("eth2", "203.0.113.9"), "10.2.0.4");
+    // Over both uplinks at once.
+    run("ip route add 198.18.0.0/15 nexthop via 10.1.0.4 dev eth1 nexthop via 10.2.0.8 dev eth2;"
+        "ip -6 route add 2001:db8:2::/48 nexthop via fd00:1::4 dev eth1 nexthop via fd00:2::8 dev eth2");
+    EXPECT_EQ(find("eth1", "198.18.0.1"), "10.1.0.4");
+    EXPECT_EQ(find("eth2", "198.18.0.1"), "10.2.0.8");
+    EXPECT_EQ(find("eth1", "2001:db8:2::1"), "fd00:1::4");
+    EXPECT_EQ(find("eth2", "2001:db8:2::1"), "fd00:2::8");
     // Our own say nothing of it.
     apply({}, {path("eth2", "10.2.0.2", "198.51.100.1", "10.2.0.3")});
     EXPECT_EQ(find("eth2", "198.51.100.1"), "10.2.0.5");
