@@ -322,6 +322,20 @@ class Pair(lab.LabTest):
         # the configuration, too, is not for everybody
         self.assertNotEqual(self.a.as_user('alice', 'ls', '/etc/mpt/connections')[0], 0)
 
+    def test_dialogue(self):
+        """Somebody whom no rule lets is asked for an administrator's password, on the terminal."""
+        self.a.run('sh', '-ec', 'useradd carol; useradd -G sudo dave; echo dave:secret | chpasswd')
+        # in a session: polkit does not use the agents of commands outside of one
+        command = ('systemd-run', '--quiet', '--pty', '--wait', '--collect', '--uid=carol', '-p', 'PAMName=login',
+                   'mpt', 'path', 'link', '1', 'weight', '7')
+        for answer, weight in (('wrong', 1), ('secret', 7)):
+            with machine.Terminal(self.a, *command) as terminal:
+                terminal.wait('Password:')
+                terminal.type(answer)
+                self.assertEqual(terminal.end() == 0, weight == 7, terminal.said)
+            self.assertEqual(self.status(self.a)['connections'][0]['paths'][1]['weight_out'], weight)
+        self.a.run('mpt', 'path', 'link', '1', 'weight', '1')
+
     def test_reload(self):
         """systemctl says whether it was right, and the status what is wrong; what runs goes on. The service may write what it should."""
         broken = '/etc/mpt/connections/broken.conf'

@@ -7,10 +7,13 @@ import json
 import os
 import pathlib
 import re
+import select
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'net'))
 import lab  # noqa: E402
@@ -56,7 +59,8 @@ class Machine:
 
         lab.wait_for(is_up, f'{self.host.name} boots', BOOT_PATIENCE)
 
-    def _command(self, command):
+    def command(self, command):
+        """What runs the command there as root, outside of every unit."""
         leader = self._leader()
         return ['nsenter', '-t', str(leader), '-m', '-u', '-i', '-n', '-p', '-C', '-r', '-w', '--', *map(str, command)] if leader else ['false']
 
@@ -66,7 +70,7 @@ class Machine:
 
     def complete(self, *command, check=False, **options):
         options = {'capture_output': True, 'text': True, 'timeout': 120, 'env': ENVIRONMENT, 'stdin': subprocess.DEVNULL, **options}
-        done = subprocess.run(self._command(command), check=False, **options)
+        done = subprocess.run(self.command(command), check=False, **options)
         if check and done.returncode != 0:
             raise AssertionError(f'{" ".join(map(str, command))} on {self.host.name}: {done.returncode}\n{done.stdout}{done.stderr}')
         return done
@@ -91,15 +95,6 @@ class Machine:
         lab.wait_for(lambda: self._leader() not in (before, None), f'{self.host.name} reboots', BOOT_PATIENCE)
         self._wait_for_boot()
 
-    def stop(self):
-        """As if its plug was pulled."""
-        leader = self._leader()
-        self._process.kill()
-        self._process.wait()
-        if leader:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(leader), 9)
-
     def journal(self, *options):
         return self.run('journalctl', '--no-pager', '-o', 'cat', *options)
 
@@ -114,6 +109,40 @@ class Machine:
 
     def accounts(self):
         return {line for name in ('passwd', 'group') for line in self.run('cat', f'/etc/{name}').splitlines()}
+
+
+class Terminal:
+    """A command on a machine with a terminal of its own, at which somebody sits."""
+
+    def __init__(self, host, *command):
+        self.said = ''
+        self._process = subprocess.Popen(host.command(['script', '-q', '-e', '-c', shlex.join(command), '/dev/null']), env=ENVIRONMENT,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def wait(self, text):
+        """Until it says that."""
+        deadline = time.monotonic() + lab.PATIENCE
+        while text not in self.said:
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0, deadline - time.monotonic()))
+            octets = os.read(self._process.stdout.fileno(), 4096) if ready else b''
+            if not octets:
+                raise AssertionError(f'no "{text}" on the terminal, but: {self.said}')
+            self.said += octets.decode(errors='replace')
+
+    def type(self, line):
+        self._process.stdin.write(f'{line}\n'.encode())
+        self._process.stdin.flush()
+
+    def end(self):
+        """Its exit status, when it has ended."""
+        return self._process.wait(lab.PATIENCE)
+
+    def __exit__(self, *unused):
+        self._process.kill()
+        self._process.communicate()
 
 
 def remove_groups():
