@@ -46,6 +46,11 @@ void *operator new(std::size_t size)
     throw std::bad_alloc();
 }
 
+void *operator new(std::size_t size, const std::nothrow_t &) noexcept
+{
+    return std::malloc(size);
+}
+
 void operator delete(void *memory) noexcept
 {
     mpt::test::FreedMemory::look_at(memory);
