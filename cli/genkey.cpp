@@ -13,6 +13,7 @@
 #include <iterator>
 #include <string_view>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace mpt::cli {
@@ -48,7 +49,8 @@ void write_new(const std::string &file, std::string_view text)
     if (fd < 0)
         throw failure(errno);
     errno = EIO; // of a write that is short
-    const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
+    const bool written = fchmod(fd, kMode) == 0 &&
+                         write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
     const int error = errno;
     close(fd);
     if (written)

@@ -13,6 +13,7 @@ template <typename T> struct WipingAllocator {
     using value_type = T;
 
     WipingAllocator() noexcept = default;
+    // An allocator is one for other types, too. NOLINTNEXTLINE(google-explicit-constructor)
     template <typename U> WipingAllocator(const WipingAllocator<U> &) noexcept {}
 
     T *allocate(std::size_t count) { return std::allocator<T>().allocate(count); }

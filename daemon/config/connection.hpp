@@ -84,13 +84,17 @@ struct ReadKey {
     friend bool operator==(const ReadKey &, const ReadKey &) { return true; }
 };
 
+// What a permission allows (guide Table 2): to tell the peer, to obey it.
+inline constexpr std::uint8_t kSend = 1;
+inline constexpr std::uint8_t kReceive = 2;
+
 // A connection file (guide 2.6.3) or conf.template (guide 4.7).
 struct ConnectionConfig {
     std::string file; // its name, which is the identity of a connection for reload
     KeyLines lines;
 
     std::string name;
-    std::uint8_t permission = 0; // guide Table 2: 1 is SEND, 2 is RECEIVE
+    std::uint8_t permission = 0; // kSend, kReceive, both or none
     base::IpVersion ip_ver = base::IpVersion::kV4;
     base::Address ip_local;
     std::uint16_t local_port = 0;

@@ -126,16 +126,16 @@ base::Result<void> NetlinkSocket::ignore_other_routes(std::uint8_t protocol)
 {
     // A router with many neighbours has thousands of changes a second. The kernel sends one message in a datagram; a
     // filter reads numbers in network order, and the message's type is in the machine's.
-    constexpr unsigned kType = offsetof(nlmsghdr, nlmsg_type);
-    constexpr unsigned kLength = NLMSG_HDRLEN + offsetof(rtmsg, rtm_dst_len);
-    constexpr unsigned kProtocol = NLMSG_HDRLEN + offsetof(rtmsg, rtm_protocol);
+    constexpr unsigned type = offsetof(nlmsghdr, nlmsg_type);
+    constexpr unsigned length = NLMSG_HDRLEN + offsetof(rtmsg, rtm_dst_len);
+    constexpr unsigned origin = NLMSG_HDRLEN + offsetof(rtmsg, rtm_protocol);
     std::array<sock_filter, 9> filter{{
-        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, kType),
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, type),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 1, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 4),
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kLength),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, length),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0),
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kProtocol),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, origin),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, protocol, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
         BPF_STMT(BPF_RET | BPF_K, 0),

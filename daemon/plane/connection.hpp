@@ -111,7 +111,7 @@ private:
     void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
     std::optional<std::uint32_t> take_session_keepalive(std::uint32_t path, base::ConstOctets datagram,
                                                         base::Instant now, EventQueue &events);
-    void send_keepalive(std::uint32_t path, base::Instant now);
+    void send_keepalive(std::uint32_t number, base::Instant now);
 
     std::uint64_t id_;
     std::optional<core::KeepaliveSession> session_; // of authentication type 3

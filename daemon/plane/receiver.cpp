@@ -145,13 +145,14 @@ void Receiver::take_datagram(const ForwardingState &state, PathReference from, b
         const auto order = static_cast<std::uint32_t>(arrivals_.size());
         if (path.liveness->status() == core::PathStatus::kDead)
             entry.connection->on_data(from.path, now, events_);
+        base::ConstOctets payload = packet->payload;
         if ((traffic_class & proto::kEcnMask) != proto::kEcnNone &&
-            !proto::take_ecn(traffic_class, packet->version, datagram.last(packet->payload.size()))) {
+            !proto::take_ecn(traffic_class, packet->version, datagram.last(payload.size()))) {
             path.counters.drops.add(Drop::kCongestion);
-            return;
+            payload = {}; // but its number has come
         }
         arrivals_.push_back(Arrival{from.connection, from.path, packet->has_sequence ? packet->sequence : order,
-                                    packet->has_sequence, packet->payload});
+                                    packet->has_sequence, payload});
         return;
     }
     if (const auto highest = entry.connection->take_keepalive(from.path, datagram, *packet, now, events_))
@@ -229,6 +230,8 @@ void Receiver::on_deadline(const ConnectionEntry &entry, base::Instant now)
 void Receiver::write(Connection &connection, TunWriter &writer, base::ConstOctets packet)
 {
     // Only now, so that the reorder buffer does not wait for the number of a packet that is left out.
+    if (packet.empty())
+        return;
     const SourceFilter::Verdict verdict = connection.sources.check(packet);
     if (verdict == SourceFilter::Verdict::kPass)
         writer.write(packet);

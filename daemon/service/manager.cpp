@@ -40,6 +40,7 @@ base::Result<void> Manager::start(Notices &notices)
             return added;
         if (auto set_up = network_.set_up_tunnel(tunnel); !set_up)
             return set_up;
+        follow_addresses(tunnel); // of one that has outlived a restart nothing more is heard
     }
     const auto loaded = load_connections(directory_, interface_, {}, {}, notices);
     if (!loaded)
@@ -52,11 +53,12 @@ base::Result<void> Manager::start(Notices &notices)
     for (const auto &record : connections_)
         for (std::size_t path = 0; path < record->paths.size(); ++path)
             places.push_back({*record, path});
+    plan_routes(); // first, or those of a tunnel that has outlived a restart would be taken away with the paths'
     if (const Followed followed = follow(places, notices); followed.port_in_use)
         return base::Failure(*followed.port_in_use);
     if (auto committed = plane_.commit(); !committed)
         return committed;
-    update_routes(notices);
+    set_routes(notices);
     return {};
 }
 
@@ -91,10 +93,15 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
         parameters.status = record.created_by.empty() ? static_cast<core::PathStatus>(path.status)
                                                       : core::PathStatus::kDead; // or we would send where a peer likes
         record.paths.push_back({parameters, stays ? paths[i].waits_for : ""});
-        if (stays)
+        if (stays) {
             record.paths.back().last_local = paths[i].last_local;
-        if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters))
+            record.paths.back().route = paths[i].route;
+        }
+        if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters)) {
             record.paths.back().by_hand = paths[i].by_hand;
+            record.paths.back().told = paths[i].told;
+            record.paths.back().told_since = paths[i].told_since;
+        }
     }
 }
 
@@ -106,6 +113,12 @@ const config::TunnelConfig &Manager::tunnel_of(const config::ConnectionConfig &c
 }
 
 void Manager::update_routes(Notices &notices)
+{
+    plan_routes();
+    set_routes(notices);
+}
+
+void Manager::plan_routes()
 {
     tunnel_routes_.clear();
     network_problems_.clear();
@@ -150,7 +163,6 @@ void Manager::update_routes(Notices &notices)
                                                 version == base::IpVersion::kV4 ? "net.ipv4.ip_forward = 1"
                                                                                 : "net.ipv6.conf.all.forwarding = 1"));
     }
-    set_routes(notices);
 }
 
 void Manager::set_routes(Notices &notices)
@@ -222,10 +234,11 @@ Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t pa
 
     // Where the kernel's own routes are what the file wants, there is none of ours.
     const bool is_connected = network_.is_connected(interface, remote);
-    const bool is_direct = config.gateway_ipaddr == site.local || config.gateway_ipaddr == config.public_ipaddr ||
-                           config.gateway_ipaddr == remote;
-    if (!config.gateway_ipaddr.is_unspecified() && !is_direct) {
-        site.route = PathRoute{interface, site.local, remote, config.gateway_ipaddr};
+    const base::Address &gateway = config.gateway_ipaddr;
+    const bool is_direct =
+        !gateway.is_unspecified() && (gateway == site.local || gateway == config.public_ipaddr || gateway == remote);
+    if (!gateway.is_unspecified() && !is_direct) {
+        site.route = PathRoute{interface, site.local, remote, gateway};
     } else if (!is_connected) {
         // Samples have the remote address for a gateway even where a router stands between.
         const auto way = network_.way(interface, remote);
@@ -358,11 +371,10 @@ base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &i
             follow_tunnel(tunnel, notices);
             readdressed = follow_addresses(tunnel) || readdressed;
         }
-    if (readdressed)
-        if (auto committed = plane_.commit(); !committed)
-            return committed;
-    return follow_interfaces([&](const PathRecord &path) { return interfaces.contains(path.parameters.interface); },
-                             notices);
+    const auto committed = readdressed ? plane_.commit() : base::Result<void>{};
+    const auto followed = follow_interfaces(
+        [&](const PathRecord &path) { return interfaces.contains(path.parameters.interface); }, notices);
+    return committed ? followed : committed;
 }
 
 base::Result<void> Manager::retry(Notices &notices)

@@ -120,6 +120,8 @@ private:
     ConnectionRecord &add_connection(const config::ConnectionConfig &config, const std::string &created_by = {});
     void configure(ConnectionRecord &record, const config::ConnectionConfig &config) const;
     // What concerns the routes of all connections: into the tunnels, and of the paths as follow() has found them.
+    // What the tunnels need, from now on for set_routes().
+    void plan_routes();
     void update_routes(Notices &notices);
     void set_routes(Notices &notices);
     void follow_all(ConnectionRecord &record, Notices &notices);

@@ -521,6 +521,11 @@ base::Result<void> Manager::set_weight_in(const std::string &connection, std::si
         return base::fail(
             base::ErrorCode::kNotSupported,
             fmt::format("the peer of {} cannot be told a weight: that needs auth_type = 3 on both hosts", connection));
+    if ((record->config.permission & config::kSend) == 0 || !record->config.remote_cmd_port)
+        return base::fail(base::ErrorCode::kNotSupported,
+                          fmt::format("the peer of {} may not be told a weight: that needs permission = 1 or 3, and "
+                                      "remote_cmd_port",
+                                      connection));
     record->config.paths[path].weight_in = static_cast<std::uint16_t>(weight);
     if (observer_ != nullptr) {
         observer_->on_path_changed(*record, path);

@@ -17,9 +17,6 @@ constexpr std::uint32_t kMessageBurst = 2000;
 constexpr std::uint32_t kCreationsPerSecond = 1;
 constexpr std::uint32_t kCreationBurst = 20;
 
-constexpr std::uint8_t kSend = 1; // guide Table 2
-constexpr std::uint8_t kReceive = 2;
-
 // Our end of a path, as the peer knows it.
 base::Address public_address(const ConnectionRecord &record, std::size_t path)
 {
@@ -75,7 +72,7 @@ void Peers::on_path_status(base::Instant now, const std::string &connection, std
                            const core::StatusChange &change)
 {
     const ConnectionRecord *record = manager_.find(connection);
-    if (record == nullptr || (record->config.permission & kSend) == 0 || !record->config.remote_cmd_port)
+    if (record == nullptr || (record->config.permission & config::kSend) == 0 || !record->config.remote_cmd_port)
         return;
     Telling &telling = telling_of(*record);
     switch (change.reason) {
@@ -107,7 +104,7 @@ void Peers::on_settings(base::Instant now)
         std::vector<std::uint16_t> weights;
         for (const config::PathConfig &path : record->config.paths)
             weights.push_back(path.weight_in);
-        const bool may_tell = (record->config.permission & kSend) != 0 && record->config.remote_cmd_port;
+        const bool may_tell = (record->config.permission & config::kSend) != 0 && record->config.remote_cmd_port;
         for (std::size_t i = 0; may_tell && i < std::min(weights.size(), telling.weights.size()); ++i)
             if (weights[i] != telling.weights[i])
                 telling.teller.tell_weight(now, i, weights[i]);
@@ -116,12 +113,14 @@ void Peers::on_settings(base::Instant now)
     }
 }
 
-// What was to be told between other tunnel addresses concerns nobody any more.
+// What was to be told between other tunnel addresses, or in another way, concerns nobody any more.
 Peers::Telling &Peers::telling_of(const ConnectionRecord &record)
 {
     Telling &telling = tellings_[record.config.file];
-    if (telling.local != record.config.ip_local || telling.remote != *record.config.ip_remote) {
+    if (telling.local != record.config.ip_local || telling.remote != *record.config.ip_remote ||
+        telling.auth != record.config.auth_type) {
         telling = {};
+        telling.auth = record.config.auth_type;
         telling.local = record.config.ip_local;
         telling.remote = *record.config.ip_remote;
     }
@@ -220,7 +219,7 @@ void Peers::tell_done(base::Instant now, const ConnectionRecord &record, Telling
         notices.push_back({Notice::Level::kWarning,
                            fmt::format("connection {}: telling the peer {} {}: {}", record.config.name,
                                        telling.exchange->way.peer.to_string(), telling.what, failure),
-                           Event::kPeerSilent, record.config.name});
+                           handshake.answer() ? Event::kOther : Event::kPeerSilent, record.config.name});
     telling.exchange.reset();
     tell(now, record, telling);
 }
@@ -273,8 +272,9 @@ void Peers::on_deadline(base::Instant now, Notices &notices)
             ++at;
             continue;
         }
-        created(std::move(at->second), notices);
+        const Creating over = std::move(at->second);
         at = creating_.erase(at);
+        created(over, notices);
     }
 }
 
@@ -325,7 +325,7 @@ bool Peers::take_answer(base::Instant now, const base::Endpoint &peer, const pro
             continue;
         if (at->second.exchange.handshake.is_over()) {
             auto done = creating_.extract(at);
-            created(std::move(done.mapped()), notices);
+            created(done.mapped(), notices);
         }
         return true;
     }
@@ -371,7 +371,7 @@ Peers::Reply Peers::set_path(const core::HandshakeTask &task, Notices &notices)
     const ConnectionRecord *record = manager_.find_between(task.responder, task.initiator);
     if (record == nullptr)
         return {proto::ControlResult::kNoSuchPath, {}};
-    if ((record->config.permission & kReceive) == 0)
+    if ((record->config.permission & config::kReceive) == 0)
         return {proto::ControlResult::kNotPermitted, {}};
     const auto asked = change_of(*record, task);
     if (!asked)
@@ -381,9 +381,10 @@ Peers::Reply Peers::set_path(const core::HandshakeTask &task, Notices &notices)
         done = manager_.set_path_by_peer(record->config.name, asked->path, task.argument == proto::kPathUp);
     if (done && asked->weight && *asked->weight != record->config.paths[asked->path].weight_out) {
         done = manager_.set_weight(record->config.name, asked->path, *asked->weight);
-        notices.push_back(
-            {Notice::Level::kInfo, fmt::format("connection {}: path {} has the weight {}, told by the peer",
-                                               record->config.name, asked->path, *asked->weight)});
+        if (done)
+            notices.push_back(
+                {Notice::Level::kInfo, fmt::format("connection {}: path {} has the weight {}, told by the peer",
+                                                   record->config.name, asked->path, *asked->weight)});
     }
     if (!done)
         notices.push_back({Notice::Level::kError, done.error().text});

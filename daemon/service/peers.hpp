@@ -63,6 +63,7 @@ private:
         std::string failure; // why it could not be sent the last time; empty if it could
     };
     struct Telling {
+        config::AuthType auth = config::AuthType::kNone;
         base::Address local; // tunnel addresses
         base::Address remote;
         core::StatusTeller teller;
@@ -101,7 +102,7 @@ private:
     static std::optional<proto::PathChange> change_of(const ConnectionRecord &record, const core::HandshakeTask &task);
     Reply accept(base::Instant now, const core::HandshakeTask &task, Notices &notices);
     // The exchange is over, or has taken too long.
-    void created(Creating creating, Notices &notices);
+    void created(const Creating &creating, Notices &notices);
     base::Result<void> complete(const Creating &creating, base::ConstOctets text, Notices &notices);
     config::ConnectionConfig in_use(config::ConnectionConfig config, const ConnectionRecord *record) const;
     core::CreateContext create_context(const std::string &file, std::vector<std::string> files = {}) const;

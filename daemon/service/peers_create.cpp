@@ -189,7 +189,7 @@ void Peers::create(base::Instant now, const std::string &file, Done done)
     send(creating.exchange, creating.exchange.handshake.on_deadline(now));
 }
 
-void Peers::created(Creating creating, Notices &notices)
+void Peers::created(const Creating &creating, Notices &notices)
 {
     const std::string peer = creating.exchange.way.peer.to_string();
     const auto &answer = creating.exchange.handshake.answer();

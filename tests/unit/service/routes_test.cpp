@@ -118,6 +118,14 @@ TEST_F(RoutesTest, ADirectConnectionThatIsNoneGoesOverTheKernelsGateway)
     EXPECT_THAT(network.path_routes, ElementsAre("203.0.113.9 from 10.1.1.2 via 10.1.1.1 dev eth1"));
 }
 
+TEST_F(RoutesTest, AGatewayThatIsFoundIsNoDirectConnectionWhileThereIsNone)
+{
+    go_over("0.0.0.0");
+    replace(a(), "public_ipaddr = 10.1.1.2", "public_ipaddr = 0.0.0.0");
+    ASSERT_TRUE(start());
+    EXPECT_THAT(network.path_routes, IsEmpty());
+}
+
 TEST_F(RoutesTest, TheGatewayOfTheInterfaceIsFollowed)
 {
     go_over("0.0.0.0");
