@@ -208,7 +208,7 @@ private:
     {
         if (std::exchange(started_, true))
             return;
-        print(start_information(manager_) + "mptd: ready\n");
+        output_.write(start_information(manager_) + "mptd: ready\n");
         sys::notify_ready();
     }
 

@@ -4,6 +4,7 @@
 import argparse
 import contextlib
 import json
+import math
 import os
 import pathlib
 import signal
@@ -19,6 +20,22 @@ import lab
 def spread(values, form='.2f'):
     """Median and, in brackets, the lowest and the highest."""
     return f'{statistics.median(values):{form}} ({min(values):{form}} .. {max(values):{form}})'
+
+
+def median_interval(values):
+    """The interval that holds the median of what the values are samples of, with a probability of at least 0.95."""
+    ordered, outside = sorted(values), 0.0
+    for rank in range(len(ordered) // 2):
+        outside += 2 * math.comb(len(ordered), rank) / 2 ** len(ordered)
+        if outside > 0.05:
+            return ordered[max(rank - 1, 0)], ordered[-max(rank, 1)]
+    return ordered[len(ordered) // 2 - 1], ordered[-(len(ordered) // 2)]
+
+
+def resident(daemon):
+    """Kilobytes of memory."""
+    status = pathlib.Path(f'/proc/{daemon.process.pid}/status').read_text()
+    return int(status.partition('VmRSS:')[2].split()[0])
 
 
 def iperf(source, sink, address, seconds, *options):

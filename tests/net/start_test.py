@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the daemon starts, refuses to start, and ends: messages, exit statuses (sysexits.h), and nothing left behind."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -62,6 +63,18 @@ class Start(lab.LabTest):
                      r'\s+Tunnel ipv4 addr\.\s*: 10\.0\.0\.2/24', r'\s+Tunnel ipv6 addr\.\s*: fec0::2/64',
                      r'\s*CMD server port number\s*: 60456', r'\s*Global server\s*: 1'):
             self.assertRegex(said, f'(?m)^{line}$')
+
+    def test_information_about_many_connections(self):
+        """It is more than a pipe takes at once, and no line of it may be missing: the last one says that mptd is ready."""
+        self.net.figure3()
+        count = 1000
+        peers = [f'{number // 250}.{number % 250 + 1}' for number in range(count)]
+        connections = {f'peer-{number}': lab.connection('10.0.0.2', f'10.200.{peer}', [lab.path('eth1', '10.1.1.2', f'10.3.{peer}')],
+                                                        f'peer-{number}') for number, peer in enumerate(peers)}
+        directory = lab.write_config(self.net.directory / 'many', lab.tunnels(TUNNEL), **connections)
+        daemon = lab.Daemon(self.net['a'], directory)
+        fcntl.fcntl(daemon.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        self.assertEqual(sum(line.startswith('Connection peer-') for line in daemon.wait_ready()), count)
 
     def test_tunnel_is_set_up(self):
         self.net.figure3()
