@@ -73,6 +73,7 @@ Connection read_connection(const std::string &object, const Reader &reader)
     reader.read("Status", connection.status);
     reader.read("ReorderWindow", connection.reorder_window);
     reader.read("CopyDscp", connection.copy_dscp);
+    reader.read("ClampMss", connection.clamp_mss);
     reader.read("MaxBufferDelay", connection.max_buffer_delay);
     reader.read("AuthType", connection.auth_type);
     reader.read("HasKey", connection.has_key);

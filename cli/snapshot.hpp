@@ -66,6 +66,7 @@ struct Connection {
     std::uint8_t status = 0;
     std::uint16_t reorder_window = 0;
     bool copy_dscp = false;
+    bool clamp_mss = false;
     std::uint64_t max_buffer_delay = 0;
     std::uint8_t auth_type = 0;
     bool has_key = false;

@@ -80,7 +80,9 @@ private:
         json_.member("local_address", connection.local_address).member("remote_address", connection.remote_address);
         json_.member("local_port", connection.local_port).member("remote_port", connection.remote_port);
         json_.member("remote_control_port", connection.remote_control_port).member("status", connection.status);
-        json_.member("reorder_window", connection.reorder_window).member("copy_dscp", connection.copy_dscp);
+        json_.member("reorder_window", connection.reorder_window)
+            .member("copy_dscp", connection.copy_dscp)
+            .member("clamp_mss", connection.clamp_mss);
         json_.member("max_buffer_delay_usec", connection.max_buffer_delay);
         json_.member("auth_type", connection.auth_type).member("has_key", connection.has_key);
         json_.key("networks").begin_array();

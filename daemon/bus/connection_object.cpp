@@ -217,6 +217,11 @@ bool ConnectionObject::CopyDscp()
     return config().copy_dscp;
 }
 
+bool ConnectionObject::ClampMss()
+{
+    return config().clamps_mss();
+}
+
 std::uint16_t ConnectionObject::ReorderWindow()
 {
     return config().reorder_window;

@@ -52,6 +52,7 @@ private:
     std::uint16_t RemoteControlPort() override;
     std::uint8_t Status() override;
     bool CopyDscp() override;
+    bool ClampMss() override;
     std::uint16_t ReorderWindow() override;
     std::uint64_t MaxBufferDelay() override;
     std::uint8_t AuthType() override;
@@ -84,6 +85,7 @@ private:
                                                    Property{"Status", &ConnectionObject::Status},
                                                    Property{"ReorderWindow", &ConnectionObject::ReorderWindow},
                                                    Property{"CopyDscp", &ConnectionObject::CopyDscp},
+                                                   Property{"ClampMss", &ConnectionObject::ClampMss},
                                                    Property{"MaxBufferDelay", &ConnectionObject::MaxBufferDelay},
                                                    Property{"AuthType", &ConnectionObject::AuthType},
                                                    Property{"HasKey", &ConnectionObject::HasKey},

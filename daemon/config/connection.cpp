@@ -168,6 +168,16 @@ constexpr Field<ConnectionConfig> copy_dscp()
     return field;
 }
 
+// Written only where the file had it, likewise.
+constexpr Field<ConnectionConfig> mss_clamp()
+{
+    Field<ConnectionConfig> field = field::number<&ConnectionConfig::mss_clamp, 0, 1>("mss_clamp", Need::kOptional);
+    field.write = [](const ConnectionConfig &from) -> std::optional<base::SecretText> {
+        return from.mss_clamp ? std::optional(base::SecretText(*from.mss_clamp ? "1" : "0")) : std::nullopt;
+    };
+    return field;
+}
+
 constexpr std::array kConnectionFields{
     field::text<&ConnectionConfig::name, is_connection_name, expected_connection_name>("name"),
     field::number<&ConnectionConfig::permission, 0, 3>("permission"),
@@ -184,6 +194,7 @@ constexpr std::array kConnectionFields{
     field::number<&ConnectionConfig::reorder_window, 0, kMaxReorderWindow>("reorder_window", Need::kOptional),
     field::number<&ConnectionConfig::max_buffdelay_msec, 0, kMaxBufferDelay>("max_buffdelay_msec", Need::kOptional),
     copy_dscp(),
+    mss_clamp(),
     field::number<&ConnectionConfig::auth_type, 0, static_cast<unsigned>(kLastAuthType)>("auth_type"),
     auth_key(),
     auth_key_file(),
@@ -532,6 +543,7 @@ std::string serialise_for_peer(const ConnectionConfig &config, PeerText layout)
     ConnectionConfig told = config;
     told.set_key({});
     told.copy_dscp = false; // the sender's own affair, and not in the texts of the deployed release
+    told.mss_clamp.reset();
     for (PathConfig &path : told.paths)
         path.cmd_default = false;
     if (layout == PeerText::kPadded)

@@ -106,13 +106,18 @@ struct ConnectionConfig {
     std::uint8_t status = 0;          // kept and shown; it stops no traffic
     std::uint16_t reorder_window = 0; // packets; 0: never wait for a missing one
     std::chrono::milliseconds max_buffdelay_msec{100};
-    bool copy_dscp = false; // DSCP of packets to the outer headers
+    bool copy_dscp = false;        // DSCP of packets to the outer headers
+    std::optional<bool> mss_clamp; // see clamps_mss()
     AuthType auth_type = AuthType::kNone;
     base::SecretText auth_key; // as written; empty or "0": none
     std::string auth_key_file; // where the key is that does not stand in auth_key; see is_credential()
     ReadKey read_key;          // from there
     std::vector<PathConfig> paths;
     std::vector<NetworkConfig> networks;
+
+    // Whether the MSS of TCP connections through it is lowered to what fits the tunnel; with networks unless the file
+    // says no.
+    bool clamps_mss() const { return mss_clamp.value_or(!networks.empty()); }
 
     bool has_key() const { return !auth_key_file.empty() || (!auth_key.empty() && auth_key != "0"); }
     // The key in use, from wherever it comes. Only while has_key() is it one.

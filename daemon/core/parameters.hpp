@@ -55,6 +55,7 @@ struct ConnectionParameters {
     std::uint16_t reorder_window = 0; // packets, 0-10000; 0: never wait for a missing one
     base::Duration max_buffer_delay{0};
     bool copy_dscp = false;                  // of packets to the outer headers
+    bool clamp_mss = false;                  // of TCP connections, to the tunnel's MTU
     std::vector<PathParameters> paths;       // 1-20; index = number of the path
     std::vector<NetworkParameters> networks; // 0-20
     std::vector<base::Address> addresses;    // of the tunnel interface, of both versions; `local` may be among them

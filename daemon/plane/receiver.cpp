@@ -5,6 +5,7 @@
 #include "daemon/plane/connection.hpp"
 #include "daemon/plane/tunnel.hpp"
 #include "daemon/proto/ecn.hpp"
+#include "daemon/proto/mss.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -151,6 +152,8 @@ void Receiver::take_datagram(const ForwardingState &state, PathReference from, b
             path.counters.drops.add(Drop::kCongestion);
             payload = {}; // but its number has come
         }
+        if (entry.parameters.clamp_mss && !payload.empty())
+            proto::clamp_mss(packet->version, datagram.last(payload.size()), entry.parameters.mtu);
         arrivals_.push_back(Arrival{from.connection, from.path, packet->has_sequence ? packet->sequence : order,
                                     packet->has_sequence, payload});
         return;

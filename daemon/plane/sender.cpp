@@ -6,6 +6,7 @@
 #include "daemon/proto/gre.hpp"
 #include "daemon/proto/icmp.hpp"
 #include "daemon/proto/inner.hpp"
+#include "daemon/proto/mss.hpp"
 
 namespace mpt::plane {
 
@@ -87,11 +88,15 @@ void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, ba
         refuse(*tunnel.tunnel, connection, packet, now);
     } else {
         const std::uint8_t inner = proto::traffic_class(*version, packet);
-        const std::uint8_t outer = connection.entry->parameters.copy_dscp ? inner : inner & proto::kEcnMask;
-        if (super)
+        const core::ConnectionParameters &parameters = connection.entry->parameters;
+        const std::uint8_t outer = parameters.copy_dscp ? inner : inner & proto::kEcnMask;
+        if (super) { // which is no SYN
             send_super_packet(connection, *version, *super, outer, now);
-        else
+        } else {
+            if (parameters.clamp_mss)
+                proto::clamp_mss(*version, packet, parameters.mtu);
             send_packet(connection, *version, packet, outer, now);
+        }
     }
 }
 

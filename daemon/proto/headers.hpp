@@ -32,6 +32,13 @@ inline constexpr std::size_t kNextHeader = 6;
 inline constexpr std::size_t kAddresses = 8;
 inline constexpr std::size_t kAddressSize = 16;
 inline constexpr std::size_t kHeaderSize = 40; // without extension headers
+
+// Whether a next header value is that of an extension header which may stand before the transport header of a whole
+// packet and has its length in its second octet: hop-by-hop options, routing, destination options.
+constexpr bool is_skippable(std::uint8_t next_header) noexcept
+{
+    return next_header == 0 || next_header == 43 || next_header == 60;
+}
 } // namespace ipv6
 
 // RFC 9293 section 3.1, RFC 3168 section 6.1
@@ -45,6 +52,7 @@ inline constexpr std::size_t kChecksum = 16;
 inline constexpr std::size_t kUrgentPointer = 18;
 inline constexpr std::size_t kHeaderSize = 20; // without options
 inline constexpr std::uint8_t kFin = 0x01;
+inline constexpr std::uint8_t kSyn = 0x02;
 inline constexpr std::uint8_t kPsh = 0x08;
 inline constexpr std::uint8_t kAck = 0x10;
 inline constexpr std::uint8_t kEce = 0x40;

@@ -17,13 +17,9 @@ namespace {
 // if there is one that cannot be repeated in every segment unchanged.
 std::optional<std::uint8_t> ipv6_protocol(base::ConstOctets packet, std::size_t end) noexcept
 {
-    constexpr std::uint8_t hop_by_hop = 0;
-    constexpr std::uint8_t routing = 43;
-    constexpr std::uint8_t destination_options = 60;
-
     std::uint8_t next = octet(packet, ipv6::kNextHeader);
     std::size_t at = ipv6::kHeaderSize;
-    while (at < end && (next == hop_by_hop || next == routing || next == destination_options)) {
+    while (at < end && ipv6::is_skippable(next)) {
         if (at + 2 > packet.size())
             return std::nullopt;
         next = octet(packet, at);

@@ -197,6 +197,7 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
     parameters.reorder_window = record.config.reorder_window;
     parameters.max_buffer_delay = record.config.max_buffdelay_msec;
     parameters.copy_dscp = record.config.copy_dscp;
+    parameters.clamp_mss = record.config.clamps_mss();
     if (record.config.auth_type == config::AuthType::kHmacSha256)
         parameters.keepalive_key = key_of(record.config);
     for (const PathRecord &path : record.paths)

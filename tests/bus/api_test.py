@@ -71,7 +71,7 @@ class Reading(bus.BusTest):
         self.assertEqual(self.bus.get_all(self.to_b, CONNECTION), {
             'Name': 'to-b.2', 'File': 'to-b.conf', 'FilePresent': True, 'Unsaved': False, 'CreatedBy': '', 'Tunnel': TUN0, 'Permission': 3, 'IpVersion': 4,
             'LocalAddress': '10.0.0.2', 'RemoteAddress': '10.0.0.4', 'LocalPort': lab.DATA_PORT + 1, 'RemotePort': lab.DATA_PORT + 1,
-            'RemoteControlPort': lab.COMMAND_PORT, 'Status': 0, 'ReorderWindow': 0, 'CopyDscp': False, 'MaxBufferDelay': 100_000, 'AuthType': 2,
+            'RemoteControlPort': lab.COMMAND_PORT, 'Status': 0, 'ReorderWindow': 0, 'CopyDscp': False, 'ClampMss': False, 'MaxBufferDelay': 100_000, 'AuthType': 2,
             'HasKey': True, 'Paths': [f'{self.to_b}/path/0', f'{self.to_b}/path/1'], 'Networks': []})
         path = self.bus.get_all(self.path(1), PATH)
         self.assertGreater(path.pop('StatusSince'), 1_600_000_000_000_000)

@@ -31,7 +31,7 @@ STATUS_TUNNEL = {'name': str, 'mtu': int, 'addresses': list, 'counters': dict}
 STATUS_CONNECTION = {
     'name': str, 'file': str, 'file_present': bool, 'unsaved': bool, 'created_by': str, 'tunnel': str, 'permission': int, 'ip_version': int,
     'local_address': str, 'remote_address': str, 'local_port': int, 'remote_port': int, 'remote_control_port': int,
-    'status': int, 'reorder_window': int, 'copy_dscp': bool, 'max_buffer_delay_usec': int, 'auth_type': int, 'has_key': bool, 'networks': list,
+    'status': int, 'reorder_window': int, 'copy_dscp': bool, 'clamp_mss': bool, 'max_buffer_delay_usec': int, 'auth_type': int, 'has_key': bool, 'networks': list,
     'counters': dict, 'paths': list}
 STATUS_PATH = {
     'number': int, 'interface': str, 'ip_version': int, 'local_address': str, 'public_address': str, 'gateway_address': str,

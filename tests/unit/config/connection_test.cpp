@@ -94,6 +94,17 @@ TEST(Connection, ReadsATextThatEndsInsideAComment)
     EXPECT_THAT(problems(kRecordedCreate.substr(0, kRecordedCreate.size() - 36)), IsEmpty());
 }
 
+TEST(Connection, ClampsTheMssWithNetworksUnlessItSaysOtherwise)
+{
+    const std::string without_networks = with(std::string(kEveryKey.substr(0, kEveryKey.find("[net 0]"))) +
+                                                  std::string(kEveryKey.substr(kEveryKey.find("[connection]"))),
+                                              "network_count = 1", "network_count = 0");
+    EXPECT_TRUE(value(without(kEveryKey, "mss_clamp")).clamps_mss());
+    EXPECT_FALSE(value(kEveryKey).clamps_mss());
+    EXPECT_FALSE(value(without(without_networks, "mss_clamp")).clamps_mss());
+    EXPECT_TRUE(value(with(without_networks, "mss_clamp = 0", "mss_clamp = 1")).clamps_mss());
+}
+
 TEST(Connection, ReadsEveryKeyInAnyOrder)
 {
     EXPECT_THAT(problems(kEveryKey), IsEmpty());
@@ -107,6 +118,8 @@ TEST(Connection, ReadsEveryKeyInAnyOrder)
     EXPECT_EQ(c.remote_cmd_port, 60457);
     EXPECT_EQ(c.reorder_window, 900);
     EXPECT_EQ(c.max_buffdelay_msec, 200ms);
+    EXPECT_TRUE(c.copy_dscp);
+    EXPECT_EQ(c.mss_clamp, false);
     EXPECT_EQ(c.auth_type, AuthType::kSha256);
     EXPECT_EQ(c.auth_key, "A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1d2") << "as written";
     EXPECT_TRUE(c.has_key());
@@ -200,6 +213,7 @@ INSTANTIATE_TEST_SUITE_P(
         ConnectionKey{"reorder_window = 900", {"0", "10000"}, {"10001", "10.000"}},
         ConnectionKey{"max_buffdelay_msec = 200", {"0", "10000"}, {"10001"}},  //
         ConnectionKey{"copy_dscp = 1", {"0", "1"}, {"2", "yes"}},              //
+        ConnectionKey{"mss_clamp = 0", {"0", "1"}, {"2", "no"}},               //
         ConnectionKey{"auth_type = 2", {"0", "1", "2", "3"}, {"4", "SHA256"}}, //
         ConnectionKey{"ip_local = fec0::2",
                       {"fec0::4"},
@@ -233,7 +247,7 @@ TEST(Connection, NameHasUpTo127Characters)
 {
     const std::string longest(kMaxConnectionName, 'n');
     EXPECT_EQ(value(with(kEveryKey, "MPT_conn", longest)).name, longest);
-    EXPECT_THAT(problems(with(kEveryKey, "MPT_conn", longest + "n")), ElementsAre(HasSubstr("c.conf:37: name = n")));
+    EXPECT_THAT(problems(with(kEveryKey, "MPT_conn", longest + "n")), ElementsAre(HasSubstr("c.conf:38: name = n")));
     EXPECT_THAT(problems(with(kEveryKey, "MPT_conn", "n\xc3\xa4me")),
                 ElementsAre(HasSubstr("must be a word of 1 to 127")));
 }
@@ -354,9 +368,9 @@ TEST(Connection, CountsItsSections)
                 ElementsAre("c.conf:13: path_count = 2: there is no section [path_0]",
                             "c.conf:22: [path_2]: is not counted: path_count in line 13 is 2"));
     EXPECT_THAT(problems(with(kEveryKey, "network_count = 1", "network_count = 0")),
-                ElementsAre("c.conf:15: [net_0]: is not counted: network_count in line 27 is 0"));
+                ElementsAre("c.conf:15: [net_0]: is not counted: network_count in line 28 is 0"));
     EXPECT_THAT(problems(with(kEveryKey, "network_count = 1", "network_count = 2")),
-                ElementsAre("c.conf:27: network_count = 2: there is no section [net_1]"));
+                ElementsAre("c.conf:28: network_count = 2: there is no section [net_1]"));
     EXPECT_THAT(problems(with(kRecordedCreate, "[path_1]", "[path 01]")),
                 ElementsAre("c.conf:13: path_count = 2: there is no section [path_1]",
                             HasSubstr("warning: c.conf:35: [path_01]: is not a known section")));
@@ -538,6 +552,8 @@ TEST(Connection, IsEqualOnlyIfAllIs)
         {"reorder_window = 900", "reorder_window = 901"},
         {"max_buffdelay_msec = 200", "max_buffdelay_msec = 201"},
         {"copy_dscp = 1", "copy_dscp = 0"},
+        {"mss_clamp = 0", "mss_clamp = 1"},
+        {"mss_clamp = 0\n", ""},
         {"auth_type = 2", "auth_type = 1"},
         {"D1d2", "D1D2"},
         {"eth1", "eth2"},

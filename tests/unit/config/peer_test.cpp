@@ -118,6 +118,7 @@ TEST(Peer, TextForAPeerHasNoKeyAndBeginsWithAComment)
         EXPECT_EQ(text.find("auth_key"), std::string::npos);
         EXPECT_EQ(text.find(connection.auth_key), std::string::npos);
         EXPECT_EQ(text.find("copy_dscp"), std::string::npos);
+        EXPECT_EQ(text.find("mss_clamp"), std::string::npos);
         EXPECT_EQ(text.find("cmd_default"), std::string::npos);
         EXPECT_EQ(text.substr(0, 8), layout == PeerText::kPadded ? ";;;;;;;#" : ";;;;;;;;");
         const auto peer = parse_peer(text);

@@ -138,6 +138,9 @@ public:
         c.status = number_as<std::uint8_t>(0, 255);
         c.reorder_window = number_as<std::uint16_t>(0, kMaxReorderWindow);
         c.max_buffdelay_msec = std::chrono::milliseconds(number(0, kMaxBufferDelay));
+        c.copy_dscp = chance(50);
+        if (chance(60))
+            c.mss_clamp = chance(50);
         c.auth_type = static_cast<AuthType>(number(0, static_cast<unsigned>(kLastAuthType)));
         c.paths.resize(number(1, kMaxPaths));
         for (PathConfig &each : c.paths) {

@@ -105,6 +105,7 @@ auth_key = A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1d2
 auth_type = 2
 max_buffdelay_msec = 200
 copy_dscp = 1
+mss_clamp = 0
 reorder_window = 900
 status = 0
 network_count = 1
