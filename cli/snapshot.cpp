@@ -48,6 +48,7 @@ Tunnel read_tunnel(const std::string &object, const Reader &reader)
     tunnel.object = object;
     reader.read("Name", tunnel.name);
     reader.read("Mtu", tunnel.mtu);
+    reader.read("MtuReason", tunnel.mtu_reason);
     reader.read("Addresses", tunnel.addresses);
     return tunnel;
 }

@@ -82,6 +82,7 @@ struct Tunnel {
     std::string object;
     std::string name;
     std::uint32_t mtu = 0;
+    std::string mtu_reason;
     std::vector<std::string> addresses;
     Counters counters;
 };

@@ -64,7 +64,10 @@ private:
 
     void write(const Tunnel &tunnel)
     {
-        json_.begin_object().member("name", tunnel.name).member("mtu", tunnel.mtu);
+        json_.begin_object()
+            .member("name", tunnel.name)
+            .member("mtu", tunnel.mtu)
+            .member("mtu_reason", tunnel.mtu_reason);
         texts("addresses", tunnel.addresses);
         counters(tunnel.counters);
         json_.end_object();

@@ -278,10 +278,12 @@ std::vector<Line> status_table(const Snapshot &earlier, const Snapshot &now, con
             shown.push_back(&connection);
     if (only.empty()) {
         lines.push_back(headline(now));
-        for (const Tunnel &tunnel : now.tunnels)
-            append(lines,
-                   wrap(fmt::format("{}: {}, MTU {}", tunnel.name, fmt::join(tunnel.addresses, ", "), tunnel.mtu),
-                        columns, 0, Style::kDim));
+        for (const Tunnel &tunnel : now.tunnels) {
+            const std::string why = tunnel.mtu_reason.empty() ? "" : fmt::format(" ({})", tunnel.mtu_reason);
+            append(lines, wrap(fmt::format("{}: {}, MTU {}{}", tunnel.name, fmt::join(tunnel.addresses, ", "),
+                                           tunnel.mtu, why),
+                               columns, 0, Style::kDim));
+        }
         if (!shown.empty())
             lines.emplace_back("");
     }

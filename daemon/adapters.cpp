@@ -93,8 +93,9 @@ std::string ConfigFiles::connection_path(const std::string &file) const
 
 base::Result<void> KernelNetwork::set_up_tunnel(const config::TunnelConfig &tunnel)
 {
-    if (auto set = requests_.set_mtu(tunnel.name, tunnel.mtu); !set)
-        return set;
+    if (!tunnel.has_auto_mtu())
+        if (auto set = requests_.set_mtu(tunnel.name, tunnel.mtu); !set)
+            return set;
     if (auto set = requests_.set_queue_length(tunnel.name, kQueueLength); !set)
         return set;
     // One that was kept over a restart may have other addresses than it should have now.
@@ -111,6 +112,11 @@ base::Result<void> KernelNetwork::set_up_tunnel(const config::TunnelConfig &tunn
     if (auto set = requests_.set_up(tunnel.name, true); !set)
         return set;
     return add_addresses(tunnel);
+}
+
+base::Result<void> KernelNetwork::set_mtu(const std::string &interface, std::uint32_t octets)
+{
+    return requests_.set_mtu(interface, octets);
 }
 
 base::Result<void> KernelNetwork::add_addresses(const config::TunnelConfig &tunnel)
@@ -188,6 +194,12 @@ std::set<base::Address> KernelNetwork::addresses(const std::string &interface)
 bool KernelNetwork::interface_exists(const std::string &interface)
 {
     return monitor_.state().find(interface) != nullptr;
+}
+
+std::optional<std::uint32_t> KernelNetwork::interface_mtu(const std::string &interface)
+{
+    const net::Interface *found = monitor_.state().find(interface);
+    return found != nullptr ? std::optional(found->link.mtu) : std::nullopt;
 }
 
 bool KernelNetwork::interface_ready(const std::string &interface)

@@ -56,6 +56,7 @@ public:
 
     base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) override;
     base::Result<void> add_addresses(const config::TunnelConfig &tunnel) override;
+    base::Result<void> set_mtu(const std::string &interface, std::uint32_t octets) override;
     std::vector<std::string> set_routes(const service::Routes &routes) override;
     void doubt_routes() override { routes_known_ = false; }
     bool forwards(const std::string &tunnel, base::IpVersion version) override;
@@ -63,6 +64,7 @@ public:
     base::Result<void> remove_address(const std::string &interface, const base::Prefix &address) override;
     base::Result<void> set_interface(const std::string &interface, bool up) override;
     bool interface_exists(const std::string &interface) override;
+    std::optional<std::uint32_t> interface_mtu(const std::string &interface) override;
     bool interface_ready(const std::string &interface) override;
     bool has_address(const std::string &interface, const base::Address &address) override;
     std::vector<base::Prefix> addresses() override;
@@ -95,6 +97,14 @@ public:
                     bool address_present) override
     {
         return plane_.close_path(connection, path, interface_ready, address_present);
+    }
+    std::optional<std::uint32_t> path_mtu(const std::string &connection, std::size_t path) override
+    {
+        return plane_.path_mtu(connection, path);
+    }
+    void set_fragmentation(const std::string &connection, std::size_t path, bool on) override
+    {
+        plane_.set_fragmentation(connection, path, on);
     }
     void remove_connection(const std::string &connection) override { plane_.remove_connection(connection); }
     void set_path(const std::string &connection, std::size_t path, bool up) override

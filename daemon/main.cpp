@@ -56,6 +56,8 @@ read interface.conf), 78 a broken interface.conf.
 
 // How often drops are logged, together, and paths that wait are tried again.
 constexpr base::Duration kHousekeeping = std::chrono::seconds(10);
+// Between two looks at the MTUs of the paths.
+constexpr base::Duration kMtuPause = std::chrono::milliseconds(100);
 // How long the start waits for a bus that does not answer.
 constexpr base::Duration kBusPatience = std::chrono::seconds(5);
 
@@ -113,7 +115,7 @@ std::string start_information(const service::Manager &manager)
             text += fmt::format("   Tunnel ipv4 addr.: {}\n", tunnel.ipv4_addr->to_string());
         if (tunnel.ipv6_addr)
             text += fmt::format("   Tunnel ipv6 addr.: {}\n", tunnel.ipv6_addr->to_string());
-        text += fmt::format("   Tunnel mtu : {}\n", tunnel.mtu);
+        text += fmt::format("   Tunnel mtu : {}\n", manager.tunnel_mtu(tunnel).mtu);
     }
     text += fmt::format("CMD server port number : {}\nGlobal server : {}\n", manager.interface().cmdport_local,
                         manager.interface().accept_remote ? 1 : 0);
@@ -151,6 +153,10 @@ public:
 
     base::Result<void> run()
     {
+        auto mtus_timer = loop_.make_timer([this] { follow_mtus(); });
+        if (!mtus_timer)
+            return base::Failure(mtus_timer.error());
+        mtus_timer_ = &*mtus_timer;
         auto terminate = loop_.watch_signal(SIGTERM, [this] { loop_.exit(); });
         auto interrupt = loop_.watch_signal(SIGINT, [this] { loop_.exit(); });
         auto reload = loop_.watch_signal(SIGHUP, [this] { on_reload(); });
@@ -235,6 +241,7 @@ private:
 
     void on_settings()
     {
+        follow_mtus_soon();
         peers_.on_settings(sys::now());
         set_peers_timer();
     }
@@ -253,11 +260,25 @@ private:
         log_notices(notices);
         if (!followed)
             sys::log(sys::Priority::kError, followed.error().text);
+        follow_mtus_soon();
+    }
+
+    // Soon, and not for each of many changes: whoever can send ICMP messages cannot keep us busy.
+    void follow_mtus_soon() { mtus_timer_->set(std::max(sys::now(), mtus_followed_ + kMtuPause)); }
+
+    void follow_mtus()
+    {
+        mtus_followed_ = sys::now();
+        service::Notices notices;
+        manager_.follow_mtus(mtus_followed_, notices);
+        log_notices(notices);
     }
 
     void on_events()
     {
         service::Notices notices;
+        if (plane_.take_mtu_doubts())
+            follow_mtus_soon();
         const auto taken = plane_.take_events([&](const std::string &connection, const plane::PathEvent &event) {
             manager_.on_path_status(sys::now(), connection, event.path, event.change, notices);
             peers_.on_path_status(sys::now(), connection, event.path, event.change);
@@ -318,6 +339,7 @@ private:
         log_notices(notices);
         if (!retried)
             sys::log(sys::Priority::kError, retried.error().text);
+        follow_mtus();
         timer_->set(sys::now() + kHousekeeping);
     }
 
@@ -334,6 +356,8 @@ private:
     bool started_ = false; // it was said
     sys::Timer *timer_ = nullptr;
     sys::Timer *peers_timer_ = nullptr;
+    sys::Timer *mtus_timer_ = nullptr;
+    base::Instant mtus_followed_{};
     DropReport drops_;
     std::optional<base::Error> failure_;
 };
@@ -395,6 +419,8 @@ base::Result<void> run(const std::string &directory)
     WorkerPlane data_plane(**plane, store);
     service::Manager manager(std::move(*interface), files, network, data_plane);
     auto started = manager.start(notices);
+    if (started)
+        manager.follow_mtus(sys::now(), notices);
     log_notices(notices);
     if (!started)
         return started;

@@ -54,8 +54,11 @@ void Tree::flush()
         settings_touched_ = true;
         connections_.emplace(name, std::make_unique<ConnectionObject>(context_, *record)).first->second->announce();
     }
-    if (std::exchange(settings_touched_, false))
-        manager_.changed();
+    if (!std::exchange(settings_touched_, false))
+        return;
+    manager_.changed();
+    for (const auto &tunnel : tunnels_)
+        tunnel->changed();
 }
 
 } // namespace mpt::bus

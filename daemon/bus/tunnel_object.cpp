@@ -7,7 +7,8 @@
 namespace mpt::bus {
 
 TunnelObject::TunnelObject(const Context &context, const config::TunnelConfig &tunnel)
-    : AdaptorInterfaces(context.connection, tunnel_path(tunnel.name)), context_(context), tunnel_(tunnel)
+    : AdaptorInterfaces(context.connection, tunnel_path(tunnel.name)), context_(context), tunnel_(tunnel),
+      snapshot_(*this, kProperties)
 {
     registerAdaptor();
 }
@@ -15,6 +16,12 @@ TunnelObject::TunnelObject(const Context &context, const config::TunnelConfig &t
 TunnelObject::~TunnelObject()
 {
     unregisterAdaptor();
+}
+
+void TunnelObject::changed()
+{
+    if (const auto names = snapshot_.changes(); !names.empty())
+        getObject().emitPropertiesChangedSignal(org::mptd1::Tunnel_adaptor::INTERFACE_NAME, names);
 }
 
 std::map<std::string, std::uint64_t> TunnelObject::GetStatistics()

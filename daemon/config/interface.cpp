@@ -39,6 +39,26 @@ template <auto M, base::IpVersion Version> constexpr Field<TunnelConfig> tunnel_
     return field;
 }
 
+constexpr std::string_view kAutomatic = "auto";
+
+constexpr Field<TunnelConfig> tunnel_mtu()
+{
+    Field<TunnelConfig> field = field::number<&TunnelConfig::mtu, kMinMtu, kMaxMtu>("mtu");
+    field.read = [](std::string_view text, TunnelConfig &into) -> std::string {
+        constexpr Field<TunnelConfig> number = field::number<&TunnelConfig::mtu, kMinMtu, kMaxMtu>("mtu");
+        if (text != kAutomatic) {
+            const std::string expected = number.read(text, into);
+            return expected.empty() ? expected : fmt::format("{}, or {}", expected, kAutomatic);
+        }
+        into.mtu = 0;
+        return {};
+    };
+    field.write = [](const TunnelConfig &from) -> std::optional<base::SecretText> {
+        return from.has_auto_mtu() ? base::SecretText(kAutomatic) : written("{}", from.mtu);
+    };
+    return field;
+}
+
 constexpr std::array kGeneralFields{
     field::count<&InterfaceConfig::tunnels, 1, kMaxTunnels>("tunnel_num"),
     field::number<&InterfaceConfig::accept_remote, 0, 1>("accept_remote", Need::kOptional),
@@ -52,7 +72,7 @@ constexpr std::array kGeneralFields{
 
 constexpr std::array kTunnelFields{
     field::text<&TunnelConfig::name, is_interface_name, expected_interface_name>("name"),
-    field::number<&TunnelConfig::mtu, kMinMtu, kMaxMtu>("mtu"),
+    tunnel_mtu(),
     tunnel_address<&TunnelConfig::ipv4_addr, base::IpVersion::kV4>("ipv4_addr"),
     tunnel_address<&TunnelConfig::ipv6_addr, base::IpVersion::kV6>("ipv6_addr"),
 };
@@ -69,7 +89,7 @@ public:
         if (!section.has("ipv4_addr") && !section.has("ipv6_addr"))
             problems_.error(section.line, {}, {},
                             fmt::format("[{}] has no address: ipv4_addr, ipv6_addr or both are needed", section.name));
-        if (v6 && entries.contains("mtu") && tunnel.mtu < kMinMtuV6)
+        if (v6 && entries.contains("mtu") && !tunnel.has_auto_mtu() && tunnel.mtu < kMinMtuV6)
             problems_.error(entries.at("mtu")->line, "mtu", entries.at("mtu")->value,
                             fmt::format("must be at least {}, as IPv6 needs for ipv6_addr", kMinMtuV6));
         if (entries.contains("name"))

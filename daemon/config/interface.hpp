@@ -32,11 +32,12 @@ inline constexpr unsigned kMaxMtu = 65535 - 20 - 8 - 8;
 // A section [tun_N] (guide 2.6.2); N is the index in InterfaceConfig::tunnels.
 struct TunnelConfig {
     std::string name;                      // of the interface
-    std::uint16_t mtu = 0;                 // octets of an inner packet
+    std::uint16_t mtu = 0;                 // octets of an inner packet; 0: as the paths allow ("auto")
     std::optional<base::Prefix> ipv4_addr; // at least one of both is there
     std::optional<base::Prefix> ipv6_addr;
 
     bool has_address(const base::Address &address) const;
+    bool has_auto_mtu() const { return mtu == 0; }
 
     friend bool operator==(const TunnelConfig &, const TunnelConfig &) = default;
 };

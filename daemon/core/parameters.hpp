@@ -48,9 +48,10 @@ struct NetworkParameters {
 // What the data plane must know of a connection.
 struct ConnectionParameters {
     std::string name;
-    std::string tunnel;  // name of the tunnel interface
-    std::size_t mtu = 0; // of the tunnel, octets
-    base::Address local; // tunnel addresses, of one IP version
+    std::string tunnel;             // name of the tunnel interface
+    std::size_t mtu = 0;            // of the tunnel, octets
+    std::size_t largest_packet = 0; // that the peer may send
+    base::Address local;            // tunnel addresses, of one IP version
     base::Address remote;
     std::uint16_t reorder_window = 0; // packets, 0-10000; 0: never wait for a missing one
     base::Duration max_buffer_delay{0};

@@ -25,7 +25,8 @@ std::vector<std::uint16_t> weights_of(const core::ConnectionParameters &paramete
 
 core::ReorderSettings reorder_settings_of(const core::ConnectionParameters &parameters)
 {
-    return {parameters.reorder_window, parameters.max_buffer_delay, std::max(parameters.mtu, kMinHeldPacket)};
+    return {parameters.reorder_window, parameters.max_buffer_delay,
+            std::max(parameters.largest_packet, kMinHeldPacket)};
 }
 
 core::LivenessSettings liveness_settings_of(const core::PathParameters &path)
@@ -54,6 +55,8 @@ Connection::Connection(std::uint64_t id, const core::ConnectionParameters &param
     : scheduler(weights_of(parameters)), reorder(reorder_settings_of(parameters), parameters.paths.size()), id_(id),
       reorder_settings_(reorder_settings_of(parameters)), reorder_paths_(parameters.paths.size())
 {
+    for (Path &path : paths)
+        path.connection = this;
 }
 
 void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueue &events,

@@ -19,6 +19,7 @@
 
 namespace mpt::plane {
 
+class Connection;
 class SendBatch;
 struct ConnectionEntry;
 
@@ -39,6 +40,7 @@ struct Path {
     std::atomic<bool> held_back{false};          // up, but unused since it flaps
     Counter changes;                             // of status
 
+    Connection *connection = nullptr; // whose it is
     std::optional<core::Liveness> liveness;
     UdpSocket *socket = nullptr;                // what its datagrams leave by; null: it waits for its interface
     const sys::SocketAddress *remote = nullptr; // where to, if the socket is not a connected one
@@ -94,7 +96,8 @@ public:
     std::array<Path, core::kMaxPaths> paths;
     const ConnectionEntry *entry = nullptr;
 
-    std::optional<base::Instant> refused; // when the sender of a packet was last told that no path is left
+    std::optional<base::Instant> refused;      // when the sender of a packet was last told that no path is left
+    std::optional<base::Instant> told_too_big; // and when that it was too large for a path
 
     // For the worker: calls back at deadline(), or before.
     std::optional<sys::Timer> timer;

@@ -26,6 +26,8 @@ std::string_view to_string(Drop drop) noexcept
         return "spoofed source";
     case Drop::kTunWrite:
         return "tun write";
+    case Drop::kTooBig:
+        return "too big";
     }
     return "unknown";
 }

@@ -34,9 +34,10 @@ enum class Drop : std::uint8_t {
     kCongestion,   // the path was congested, and the sender of the packet would not understand a mark
     kSpoofed,      // from the peer: the inner source is none of its addresses and networks
     kTunWrite,     // the kernel did not take it on the tunnel
+    kTooBig,       // larger than what the path carries in one piece
 };
 
-constexpr std::size_t kDropCount = 10;
+constexpr std::size_t kDropCount = 11;
 
 // The reason in a few words, such as "no connection".
 std::string_view to_string(Drop drop) noexcept;

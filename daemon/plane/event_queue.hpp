@@ -48,6 +48,14 @@ public:
         return event;
     }
 
+    // What was known of the MTUs of paths may have changed.
+    void doubt_mtus() noexcept
+    {
+        if (!mtus_doubted_.exchange(true, std::memory_order_relaxed))
+            wakeup_.signal();
+    }
+    bool take_mtu_doubts() noexcept { return mtus_doubted_.exchange(false, std::memory_order_relaxed); }
+
     // Events dropped since the last call.
     std::uint64_t take_lost() noexcept { return lost_.exchange(0, std::memory_order_relaxed); }
 
@@ -59,6 +67,7 @@ private:
     alignas(64) std::atomic<std::size_t> head_{0};
     alignas(64) std::atomic<std::size_t> tail_{0};
     std::atomic<std::uint64_t> lost_{0};
+    std::atomic<bool> mtus_doubted_{false};
 };
 
 } // namespace mpt::plane

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <net/if.h>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -395,6 +396,28 @@ Plane::take_events(const std::function<void(const std::string &connection, const
             return base::fail(base::ErrorCode::kSystem, failure);
     }
     return lost;
+}
+
+bool Plane::take_mtu_doubts() noexcept
+{
+    return std::accumulate(workers_.begin(), workers_.end(), false,
+                           [](bool any, const auto &worker) { return worker->events().take_mtu_doubts() || any; });
+}
+
+std::optional<std::uint32_t> Plane::path_mtu(const std::string &connection, std::size_t path) const
+{
+    const ConnectionEntry *entry = find(connection);
+    if (entry == nullptr || path >= entry->links.size())
+        return std::nullopt;
+    const core::PathParameters &parameters = entry->parameters.paths[path];
+    return UdpSocket::path_mtu(parameters.local.address, parameters.interface, parameters.remote);
+}
+
+void Plane::set_fragmentation(const std::string &connection, std::size_t path, bool on)
+{
+    const ConnectionEntry *entry = find(connection);
+    if (entry != nullptr && path < entry->links.size() && entry->links[path].connected)
+        entry->links[path].connected->set_fragmentation(on);
 }
 
 const Tunnel *Plane::find_tunnel(const std::string &name) const

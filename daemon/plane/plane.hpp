@@ -65,6 +65,14 @@ public:
     base::Result<std::uint64_t>
     take_events(const std::function<void(const std::string &connection, const PathEvent &event)> &callback);
 
+    // Whether a path has not taken a packet for its size, or an ICMP message said so, since the last call.
+    bool take_mtu_doubts() noexcept;
+    // Octets of an IP packet that a path carries in one piece, as far as the kernel knows; nothing if it does not.
+    std::optional<std::uint32_t> path_mtu(const std::string &connection, std::size_t path) const;
+    // Whether larger ones are sent in fragments, as at first, or refused. At once. A path without connected socket
+    // sends them in any case.
+    void set_fragmentation(const std::string &connection, std::size_t path, bool on);
+
     // A tunnel, or a connection that was committed; null if there is none of that name.
     const Tunnel *find_tunnel(const std::string &name) const;
     const ConnectionEntry *find_connection(const std::string &name) const;

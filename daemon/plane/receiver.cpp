@@ -8,6 +8,7 @@
 #include "daemon/proto/mss.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <netinet/udp.h>
 
@@ -103,6 +104,8 @@ void Receiver::read(const ForwardingState &state, const SocketEntry &socket, std
     const int count =
         recvmmsg(socket.socket->fd(), messages.data(), static_cast<unsigned>(slots), MSG_DONTWAIT, nullptr);
     // An error here is what an ICMP message said of an earlier datagram of ours: keepalives judge the path, not that.
+    if (count < 0 && errno == EMSGSIZE)
+        events_.doubt_mtus();
     for (int i = 0; i < count; ++i)
         take_message(state, socket, messages[static_cast<std::size_t>(i)], now);
     slots_used_ += static_cast<std::size_t>(std::max(count, 0));

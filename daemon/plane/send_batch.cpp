@@ -3,16 +3,19 @@
 
 #include "daemon/proto/gre.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <span>
 
 namespace mpt::plane {
 
 void SendBatch::start(Path &path) noexcept
 {
     path_ = &path;
+    refused_size_ = 0;
     datagram_count_ = 0;
     message_count_ = 0;
     next_message_ = 0;
@@ -147,9 +150,13 @@ bool SendBatch::survive(int error, Message &message) noexcept
         return false;
     case EINTR:
         return true;
-    case EIO: // the interface has no checksum offload, so the kernel does not split for it
+    case EMSGSIZE: // larger than the path's MTU
+        // On a connected socket this may be what an ICMP message said of an earlier datagram: try again.
+        if (path_->remote == nullptr && ++soft_errors_ == 1)
+            return true;
+        [[fallthrough]]; // alone it may be fragmented
     case EINVAL:
-    case EMSGSIZE: // larger than the path's MTU: alone it may be fragmented
+    case EIO: // the interface has no checksum offload, so the kernel does not split for it
         if (segmented) {
             path_->socket->refuse_segments(error == EIO ? 0 : message.segment);
             message.singly = true;
@@ -159,21 +166,33 @@ bool SendBatch::survive(int error, Message &message) noexcept
     case ECONNREFUSED:
     case EHOSTUNREACH:
     case ENETUNREACH:
-        // On a connected socket this may be what an ICMP message said of an earlier datagram: try again.
-        if (path_->remote == nullptr && ++soft_errors_ <= 2)
+        if (path_->remote == nullptr && ++soft_errors_ <= 2) // likewise
             return true;
         break;
     default:
         break;
     }
     const std::uint16_t dropped = message.singly ? 1 : message.count;
-    path_->counters.drops.add(Drop::kSendError, dropped);
+    path_->counters.drops.add(error == EMSGSIZE ? Drop::kTooBig : Drop::kSendError, dropped);
+    if (error == EMSGSIZE && refused_size_ == 0)
+        note_refused(message.first);
     soft_errors_ = 0;
     message.first += dropped;
     message.count = static_cast<std::uint16_t>(message.count - dropped);
     if (message.count == 0)
         ++next_message_;
     return true;
+}
+
+void SendBatch::note_refused(std::uint32_t datagram) noexcept
+{
+    std::size_t skip = proto::kGreSequencedSize;
+    for (const iovec &part : std::span(parts_).subspan(2 * std::size_t{datagram}, 2)) {
+        const std::size_t size = std::min(part.iov_len - skip, refused_.size() - refused_size_);
+        std::memcpy(refused_.data() + refused_size_, static_cast<const std::byte *>(part.iov_base) + skip, size);
+        refused_size_ += size;
+        skip = 0;
+    }
 }
 
 void SendBatch::give_up(base::Instant now) noexcept

@@ -4,6 +4,7 @@
 #include "daemon/base/octets.hpp"
 #include "daemon/base/time.hpp"
 #include "daemon/plane/connection.hpp"
+#include "daemon/proto/icmp.hpp"
 
 #include <array>
 #include <cstddef>
@@ -39,6 +40,9 @@ public:
     void give_up(base::Instant now) noexcept;
     // Gives up what waits.
     void drop_rest() noexcept;
+    // The first octets of an inner packet that was too large for the path since start(), of which an ICMP error quotes
+    // no more; empty if there was none.
+    base::ConstOctets refused() const noexcept { return base::ConstOctets(refused_).first(refused_size_); }
 
 private:
     // GRO takes 64 datagrams as one, and so did UDP_SEGMENT at first.
@@ -75,6 +79,7 @@ private:
     void sent(Message &message, std::uint16_t count) noexcept;
     // What to do about an error at a message: false if it must wait.
     bool survive(int error, Message &message) noexcept;
+    void note_refused(std::uint32_t datagram) noexcept;
 
     Path *path_ = nullptr;
     std::size_t datagram_count_ = 0;
@@ -85,6 +90,8 @@ private:
     std::array<iovec, 2 * kMaxDatagrams> parts_;
     std::array<mmsghdr, kMaxMessages> headers_;
     std::array<Control, kMaxMessages> controls_;
+    std::array<std::byte, proto::kMaxIcmpError> refused_;
+    std::size_t refused_size_ = 0;
 };
 
 } // namespace mpt::plane

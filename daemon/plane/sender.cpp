@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/plane/sender.hpp"
 
+#include "daemon/core/auto_mtu.hpp"
 #include "daemon/plane/tunnel.hpp"
 #include "daemon/proto/ecn.hpp"
 #include "daemon/proto/gre.hpp"
 #include "daemon/proto/icmp.hpp"
 #include "daemon/proto/inner.hpp"
 #include "daemon/proto/mss.hpp"
+
+#include <algorithm>
 
 namespace mpt::plane {
 
@@ -25,6 +28,21 @@ constexpr base::Duration kStallLimit = std::chrono::milliseconds(100);
 
 // Between two ICMP errors of a connection (RFC 1812 section 4.3.2.8 asks for a limit).
 constexpr base::Duration kRefusalInterval = std::chrono::seconds(1);
+
+// The source of an ICMP error about a packet: the peer's tunnel address, for the kernel takes no IPv4 packet from the
+// tunnel that claims to come from itself. About IPv6 on a connection between IPv4 addresses this host speaks, if the
+// tunnel has an IPv6 address.
+std::optional<base::Address> speaker(const core::ConnectionParameters &parameters, base::ConstOctets packet)
+{
+    const base::IpVersion version = proto::version_nibble(packet) == 4 ? base::IpVersion::kV4 : base::IpVersion::kV6;
+    if (parameters.remote.version() == version)
+        return parameters.remote;
+    const auto own =
+        std::find_if(parameters.addresses.begin(), parameters.addresses.end(), [&](const base::Address &address) {
+            return version == base::IpVersion::kV6 && address.version() == version;
+        });
+    return own != parameters.addresses.end() ? std::optional(*own) : std::nullopt;
+}
 
 } // namespace
 
@@ -104,17 +122,38 @@ void Sender::refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets pa
 {
     if (connection.refused && now - *connection.refused < kRefusalInterval)
         return;
-    // The peer's tunnel address speaks: the kernel takes no packet from the tunnel that claims to come from itself.
-    const base::Address &remote = connection.entry->parameters.remote;
-    if (remote.version() != (proto::version_nibble(packet) == 4 ? base::IpVersion::kV4 : base::IpVersion::kV6))
+    const auto from = speaker(connection.entry->parameters, packet);
+    if (!from)
         return;
     std::array<std::byte, proto::kMaxIcmpError> octets;
-    const base::ConstOctets error = proto::write_unreachable(packet, remote, octets);
+    const base::ConstOctets error = proto::write_unreachable(packet, *from, octets);
     if (error.empty())
         return;
     connection.refused = now;
     tunnel.writer.write(error);
     tunnel.writer.flush();
+}
+
+void Sender::tell_too_big(const SendBatch &batch, base::Instant now)
+{
+    too_big_ = true;
+    Connection &connection = *batch.path().connection;
+    const std::optional<std::uint32_t> mtu = batch.path().socket->path_mtu();
+    if (!mtu || (connection.told_too_big && now - *connection.told_too_big < kRefusalInterval))
+        return;
+    const base::ConstOctets packet = batch.refused();
+    const auto from = speaker(connection.entry->parameters, packet);
+    if (!from)
+        return;
+    std::array<std::byte, proto::kMaxIcmpError> octets;
+    const auto version = batch.path().socket->is_v4() ? base::IpVersion::kV4 : base::IpVersion::kV6;
+    const base::ConstOctets error = proto::write_too_big(packet, *from, core::inner_mtu(version, *mtu), octets);
+    if (error.empty())
+        return;
+    connection.told_too_big = now;
+    TunWriter &writer = connection.entry->tunnel->writer;
+    writer.write(error);
+    writer.flush();
 }
 
 void Sender::send_super_packet(Connection &connection, base::IpVersion version, const proto::SuperPacket &packet,
@@ -172,10 +211,17 @@ void Sender::make_room(base::Instant now)
     for (std::size_t i = 0; i < batch_count_; ++i) {
         if (batches_[i]->flush(now) == SendBatch::Outcome::kBlocked)
             batches_[i]->drop_rest();
-        batches_[i]->path().batch = nullptr;
+        finish(*batches_[i], now);
     }
     batch_count_ = 0;
     headers_used_ = 0;
+}
+
+void Sender::finish(SendBatch &batch, base::Instant now)
+{
+    batch.path().batch = nullptr;
+    if (!batch.refused().empty())
+        tell_too_big(batch, now);
 }
 
 void Sender::flush(base::Instant now)
@@ -184,7 +230,7 @@ void Sender::flush(base::Instant now)
     std::size_t blocked = 0;
     for (std::size_t i = 0; i < batch_count_; ++i) {
         if (batches_[i]->flush(now) == SendBatch::Outcome::kDone)
-            batches_[i]->path().batch = nullptr;
+            finish(*batches_[i], now);
         else
             std::swap(batches_[blocked++], batches_[i]);
     }

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace mpt::plane {
@@ -25,6 +26,8 @@ public:
 
     // True if datagrams wait for room in a send buffer. Their sockets must stay until they are gone.
     bool stalled() const noexcept { return batch_count_ > 0; }
+    // Whether a path has refused a packet for its size since the last call.
+    bool take_too_big() noexcept { return std::exchange(too_big_, false); }
     // Tries again to send what waits, and gives up what has waited too long.
     void retry(base::Instant now);
 
@@ -36,7 +39,9 @@ private:
     void send_packet(Connection &connection, base::IpVersion version, base::ConstOctets packet,
                      std::uint8_t traffic_class, base::Instant now);
     // Tells the sender of a packet that no path is left, once in a while.
-    void refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets packet, base::Instant now);
+    static void refuse(Tunnel &tunnel, Connection &connection, base::ConstOctets packet, base::Instant now);
+    // Tells the sender of a packet that the path of the batch did not take how large it may be, once in a while.
+    void tell_too_big(const SendBatch &batch, base::Instant now);
     // Writes a GRE header with the connection's next number at the end of the header arena; returns it and the room
     // behind it.
     base::Octets start_header(Connection &connection, base::IpVersion version);
@@ -48,6 +53,8 @@ private:
     // Sends what is queued, in the midst of reading; what the kernel does not take now is dropped.
     void make_room(base::Instant now);
     void flush(base::Instant now);
+    // Nothing of the batch waits any more.
+    void finish(SendBatch &batch, base::Instant now);
 
     std::unique_ptr<std::byte[]> arena_;   // what is read from the tun; payloads are sent from here
     std::unique_ptr<std::byte[]> headers_; // GRE and inner headers of the datagrams
@@ -55,6 +62,7 @@ private:
     std::vector<std::unique_ptr<SendBatch>> batches_;
     std::size_t batch_count_ = 0; // in use
     bool nearly_full_ = false;    // some batch, or all of them together: time to send
+    bool too_big_ = false;        // some packet was, since take_too_big()
     base::Instant stalled_since_{};
 };
 

@@ -17,6 +17,15 @@ namespace {
 // default, for a full one is what slows the tunnel down to the path's rate.
 constexpr int kDataBuffer = 4 << 20;
 
+std::optional<std::uint32_t> path_mtu_of(int connected, bool v4) noexcept
+{
+    int mtu = 0;
+    socklen_t length = sizeof mtu;
+    const bool known =
+        getsockopt(connected, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu, &length) == 0;
+    return known && mtu > 0 ? std::optional(static_cast<std::uint32_t>(mtu)) : std::nullopt;
+}
+
 bool set_option(int fd, int level, int option, int value) noexcept
 {
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
@@ -76,6 +85,35 @@ base::Result<std::shared_ptr<UdpSocket>> UdpSocket::open(const base::Endpoint &l
     socklen_t length = sizeof size;
     const bool segments = getsockopt(fd.get(), IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0;
     return std::shared_ptr<UdpSocket>(new UdpSocket(std::move(fd), v4, scope, segments ? SIZE_MAX : 0));
+}
+
+std::optional<std::uint32_t> UdpSocket::path_mtu() const noexcept
+{
+    return path_mtu_of(fd_.get(), is_v4_);
+}
+
+std::optional<std::uint32_t> UdpSocket::path_mtu(const base::Address &local, const std::string &interface,
+                                                 const base::Endpoint &remote)
+{
+    const bool v4 = local.is_v4();
+    const sys::FileDescriptor fd(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP));
+    const unsigned scope = if_nametoindex(interface.c_str());
+    const sys::SocketAddress from({local, 0}, scope);
+    const sys::SocketAddress to(remote, scope);
+    if (!fd.valid() ||
+        setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.data(), static_cast<socklen_t>(interface.size())) !=
+            0 ||
+        bind(fd.get(), &from.any, from.length) != 0 || ::connect(fd.get(), &to.any, to.length) != 0)
+        return std::nullopt;
+    return path_mtu_of(fd.get(), v4);
+}
+
+void UdpSocket::set_fragmentation(bool on) const noexcept
+{
+    if (is_v4_)
+        set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO);
+    else
+        set_option(fd_.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, on ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_DO);
 }
 
 bool UdpSocket::send(base::ConstOctets datagram, const sys::SocketAddress *remote) const noexcept

@@ -25,6 +25,10 @@ public:
     static base::Result<std::shared_ptr<UdpSocket>> connect(const base::Endpoint &local, const std::string &interface,
                                                             const base::Endpoint &remote);
 
+    // The same of a path that need not have such a socket, with the kernel's routes of now.
+    static std::optional<std::uint32_t> path_mtu(const base::Address &local, const std::string &interface,
+                                                 const base::Endpoint &remote);
+
     int fd() const noexcept { return fd_.get(); }
     // Index of the interface that it is bound to.
     unsigned scope() const noexcept { return scope_; }
@@ -39,6 +43,11 @@ public:
         if (largest_segment_ > 0)
             largest_segment_ = SIZE_MAX;
     }
+
+    // What a connected socket can send to its peer in one piece: octets of an IP packet; nothing if it is not known.
+    std::optional<std::uint32_t> path_mtu() const noexcept;
+    // Whether a larger datagram is sent in fragments, as at first, or refused.
+    void set_fragmentation(bool on) const noexcept;
 
     // Sends one datagram, to `remote` or to the peer of a connected socket; never waits. False if the kernel does not
     // take it.

@@ -143,6 +143,8 @@ void Worker::on_tunnel(Tunnel &tunnel, std::uint32_t events)
     }
     const base::Instant now = sys::now();
     tunnel.sender.run(*state_, state_->tunnels[tunnel.index], now);
+    if (tunnel.sender.take_too_big())
+        events_.doubt_mtus();
     if (tunnel.sender.stalled()) {
         tunnel.readable->disable();
         tunnel.retry->set(now + kRetry);
@@ -153,6 +155,8 @@ void Worker::on_retry(Tunnel &tunnel)
 {
     const base::Instant now = sys::now();
     tunnel.sender.retry(now);
+    if (tunnel.sender.take_too_big())
+        events_.doubt_mtus();
     if (tunnel.sender.stalled()) {
         tunnel.retry->set(now + kRetry);
         return;

@@ -32,6 +32,7 @@ inline constexpr std::size_t kNextHeader = 6;
 inline constexpr std::size_t kAddresses = 8;
 inline constexpr std::size_t kAddressSize = 16;
 inline constexpr std::size_t kHeaderSize = 40; // without extension headers
+inline constexpr std::uint32_t kMinMtu = 1280; // section 5
 
 // Whether a next header value is that of an extension header which may stand before the transport header of a whole
 // packet and has its length in its second octet: hop-by-hop options, routing, destination options.

@@ -48,10 +48,9 @@ bool deserves_error_v6(base::ConstOctets packet) noexcept
            (packet.size() > ipv6::kHeaderSize && std::to_integer<std::uint8_t>(packet[ipv6::kHeaderSize]) >= 128);
 }
 
-} // namespace
-
-base::ConstOctets write_unreachable(base::ConstOctets packet, const base::Address &from,
-                                    std::span<std::byte, kMaxIcmpError> to) noexcept
+// `kind` is type and code, `rest` the second word of the ICMP header.
+base::ConstOctets write_error(base::ConstOctets packet, const base::Address &from, std::uint16_t kind,
+                              std::uint32_t rest, std::span<std::byte, kMaxIcmpError> to) noexcept
 {
     const bool v4 = from.is_v4();
     const InnerAddresses addresses = inner_addresses(from.version(), packet);
@@ -76,8 +75,7 @@ base::ConstOctets write_unreachable(base::ConstOctets packet, const base::Addres
             .write(kProtocolIcmpV6)
             .write(kHopLimit);
     writer.put(from.octets()).put(addresses.source.octets());
-    // Type and code: 3, 1 host unreachable; 1, 3 address unreachable.
-    writer.write<std::uint16_t>(v4 ? 0x0301 : 0x0103).zeros(6).put(quoted);
+    writer.write(kind).zeros(2).write(rest).put(quoted);
 
     const base::Octets icmp = base::Octets(to).subspan(ip_size, icmp_size);
     PartialSum sum = sum_octets(icmp);
@@ -91,6 +89,26 @@ base::ConstOctets write_unreachable(base::ConstOctets packet, const base::Addres
         std::memcpy(to.data() + ipv4::kChecksum, &header_checksum, sizeof header_checksum);
     }
     return writer.written();
+}
+
+} // namespace
+
+base::ConstOctets write_unreachable(base::ConstOctets packet, const base::Address &from,
+                                    std::span<std::byte, kMaxIcmpError> to) noexcept
+{
+    // Type and code: 3, 1 host unreachable; 1, 3 address unreachable.
+    return write_error(packet, from, from.is_v4() ? 0x0301 : 0x0103, 0, to);
+}
+
+base::ConstOctets write_too_big(base::ConstOctets packet, const base::Address &from, std::uint32_t mtu,
+                                std::span<std::byte, kMaxIcmpError> to) noexcept
+{
+    const bool v4 = from.is_v4();
+    const bool may_be_fragmented =
+        v4 && (base::load_be<std::uint16_t>(packet.data() + ipv4::kFragment) & ipv4::kDontFragment) == 0;
+    if (may_be_fragmented || (!v4 && mtu < ipv6::kMinMtu))
+        return {};
+    return write_error(packet, from, v4 ? 0x0304 : 0x0200, v4 ? std::min(mtu, 0xffffU) : mtu, to);
 }
 
 } // namespace mpt::proto

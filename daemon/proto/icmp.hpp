@@ -5,6 +5,7 @@
 #include "daemon/base/octets.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace mpt::proto {
@@ -19,5 +20,11 @@ inline constexpr std::size_t kMaxIcmpError = 1280;
 // RFC 4443 section 2.4).
 base::ConstOctets write_unreachable(base::ConstOctets packet, const base::Address &from,
                                     std::span<std::byte, kMaxIcmpError> to) noexcept;
+
+// Likewise the "packet too big" of a packet that fits no link of `mtu` octets: fragmentation needed (RFC 1191 section
+// 4) or packet too big (RFC 4443 section 3.2). The first octets of the packet are enough. Nothing also for an IPv4
+// packet that may be fragmented, and where IPv6 lets nobody ask for such small packets.
+base::ConstOctets write_too_big(base::ConstOctets packet, const base::Address &from, std::uint32_t mtu,
+                                std::span<std::byte, kMaxIcmpError> to) noexcept;
 
 } // namespace mpt::proto

@@ -29,7 +29,7 @@ std::string path_title(const ConnectionRecord &record, std::size_t path)
 } // namespace
 
 Manager::Manager(config::InterfaceConfig interface, ConfigDirectory &directory, Network &network, DataPlane &plane)
-    : interface_(std::move(interface)), directory_(directory), network_(network), plane_(plane)
+    : interface_(std::move(interface)), directory_(directory), network_(network), plane_(plane), mtus_(network, plane)
 {
 }
 
@@ -190,8 +190,11 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
     parameters.name = record.config.name;
     parameters.tunnel = record.tunnel;
     for (const config::TunnelConfig &tunnel : interface_.tunnels)
-        if (tunnel.name == record.tunnel)
-            parameters.mtu = tunnel.mtu;
+        if (tunnel.name == record.tunnel) {
+            const TunnelMtu mtu = mtus_.of(tunnel);
+            parameters.mtu = mtu.mtu;
+            parameters.largest_packet = mtu.largest_packet;
+        }
     parameters.local = record.config.ip_local;
     parameters.remote = *record.config.ip_remote;
     parameters.reorder_window = record.config.reorder_window;
@@ -376,6 +379,20 @@ base::Result<void> Manager::on_interfaces_changed(const std::set<std::string> &i
     const auto followed = follow_interfaces(
         [&](const PathRecord &path) { return interfaces.contains(path.parameters.interface); }, notices);
     return committed ? followed : committed;
+}
+
+void Manager::follow_mtus(base::Instant now, Notices &notices)
+{
+    const std::set<std::string> changed = mtus_.follow(now, interface_.tunnels, connections_, notices);
+    if (changed.empty())
+        return;
+    for (const auto &record : connections_)
+        if (changed.contains(record->tunnel))
+            plane_.set_connection(parameters_of(*record));
+    if (auto committed = plane_.commit(); !committed)
+        notices.push_back({Notice::Level::kError, committed.error().text});
+    if (observer_ != nullptr)
+        observer_->on_settings_changed();
 }
 
 base::Result<void> Manager::retry(Notices &notices)

@@ -5,6 +5,7 @@
 #include "daemon/service/loader.hpp"
 #include "daemon/service/needs.hpp"
 #include "daemon/service/records.hpp"
+#include "daemon/service/tunnel_mtus.hpp"
 
 #include <functional>
 #include <map>
@@ -29,7 +30,7 @@ public:
     virtual void on_path_changed(const ConnectionRecord &connection, std::size_t path) = 0;
     virtual void on_path_status(const ConnectionRecord &connection, std::size_t path,
                                 const core::StatusChange &change) = 0;
-    // interface() or problems().
+    // interface(), problems() or the MTU of a tunnel.
     virtual void on_settings_changed() = 0;
 };
 
@@ -55,6 +56,9 @@ public:
     // Looks at all paths once more: what one waits for, such as a port that another program had or a route to the peer,
     // is not always told by an interface.
     base::Result<void> retry(Notices &notices);
+    // Looks at the MTUs of paths and tunnels: also without any change told by an interface, since the kernel learns of
+    // the paths from their packets.
+    void follow_mtus(base::Instant now, Notices &notices);
     // The data plane says that a path's status has changed.
     void on_path_status(base::Instant now, const std::string &connection, std::size_t path,
                         const core::StatusChange &change, Notices &notices);
@@ -107,6 +111,7 @@ public:
     PathState path_state(const std::string &connection, std::size_t path) const;
     ConnectionStatistics statistics(const std::string &connection) const;
     Counters tunnel_statistics(const std::string &tunnel) const;
+    TunnelMtu tunnel_mtu(const config::TunnelConfig &tunnel) const { return mtus_.of(tunnel); }
     // What is wrong with the configuration, one line each: files that are left out or not applied, files that are gone.
     std::vector<std::string> problems() const;
 
@@ -179,6 +184,7 @@ private:
     ConfigDirectory &directory_;
     Network &network_;
     DataPlane &plane_;
+    TunnelMtus mtus_;
     Observer *observer_ = nullptr;
     std::vector<std::unique_ptr<ConnectionRecord>> connections_;
     FileProblems problems_; // by file

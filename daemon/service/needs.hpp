@@ -11,6 +11,7 @@
 #include "daemon/service/routes.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
@@ -56,10 +57,12 @@ class Network {
 public:
     virtual ~Network() = default;
 
-    // Gives a tunnel interface that is there its addresses, MTU and queue length, and sets it up.
+    // Gives a tunnel interface that is there its addresses, queue length and, if the file says a number, MTU, and sets
+    // it up.
     virtual base::Result<void> set_up_tunnel(const config::TunnelConfig &tunnel) = 0;
     // Gives it its addresses once more: the kernel takes some away when it is set down.
     virtual base::Result<void> add_addresses(const config::TunnelConfig &tunnel) = 0;
+    virtual base::Result<void> set_mtu(const std::string &interface, std::uint32_t octets) = 0;
     // Makes the routes of ours these and no others, with what the kernel needs beside them. Returns what could not be
     // done, one line each; it is tried again with the next call.
     virtual std::vector<std::string> set_routes(const Routes &routes) = 0;
@@ -74,6 +77,8 @@ public:
     virtual base::Result<void> set_interface(const std::string &interface, bool up) = 0;
 
     virtual bool interface_exists(const std::string &interface) = 0;
+    // Nothing if there is none.
+    virtual std::optional<std::uint32_t> interface_mtu(const std::string &interface) = 0;
     // Up, with carrier.
     virtual bool interface_ready(const std::string &interface) = 0;
     virtual bool has_address(const std::string &interface, const base::Address &address) = 0;
@@ -104,6 +109,11 @@ public:
     // changed anything.
     virtual bool close_path(const std::string &connection, std::size_t path, bool interface_ready,
                             bool address_present) = 0;
+    // The largest packet that a path with open sockets carries to its peer in one piece, as far as the kernel knows:
+    // from its interface, its route, and ICMP messages on the way. Nothing if there is no route now.
+    virtual std::optional<std::uint32_t> path_mtu(const std::string &connection, std::size_t path) = 0;
+    // Whether the kernel sends in fragments what is larger, or refuses it. At once, without commit().
+    virtual void set_fragmentation(const std::string &connection, std::size_t path, bool on) = 0;
     virtual void remove_connection(const std::string &connection) = 0;
     // By hand: down lasts until up.
     virtual void set_path(const std::string &connection, std::size_t path, bool up) = 0;

@@ -67,7 +67,7 @@ class Reading(bus.BusTest):
         self.assertEqual(manager, {'ConfigDirectory': str(self.config), 'ControlPort': lab.COMMAND_PORT, 'AcceptRemote': False,
                                    'CommandTimeout': 25_000_000, 'Workers': 1, 'Tunnels': [TUN0],
                                    'Connections': [LINK, self.to_b], 'Problems': []})
-        self.assertEqual(self.bus.get_all(TUN0, TUNNEL), {'Name': 'tun0', 'Mtu': 1440, 'Addresses': ['10.0.0.2/24', 'fec0::2/64']})
+        self.assertEqual(self.bus.get_all(TUN0, TUNNEL), {'Name': 'tun0', 'Mtu': 1440, 'MtuReason': '', 'Addresses': ['10.0.0.2/24', 'fec0::2/64']})
         self.assertEqual(self.bus.get_all(self.to_b, CONNECTION), {
             'Name': 'to-b.2', 'File': 'to-b.conf', 'FilePresent': True, 'Unsaved': False, 'CreatedBy': '', 'Tunnel': TUN0, 'Permission': 3, 'IpVersion': 4,
             'LocalAddress': '10.0.0.2', 'RemoteAddress': '10.0.0.4', 'LocalPort': lab.DATA_PORT + 1, 'RemotePort': lab.DATA_PORT + 1,

@@ -5,7 +5,7 @@
 import subprocess
 
 import bus
-from bus import CONNECTION, LINK, MANAGER, PATH, ROOT_OBJECT
+from bus import CONNECTION, LINK, MANAGER, PATH, ROOT_OBJECT, TUNNEL
 import lab
 
 SECOND = f'{ROOT_OBJECT}/connection/second'
@@ -51,6 +51,25 @@ class ChangeTest(bus.BusTest):
         signals = [index for index, message in enumerate(messages) if all(message.get(key) == value for key, value in fields.items())]
         self.assertTrue(signals)
         self.assertLess(max(signals), answer)
+
+
+class Mtu(ChangeTest):
+    """Of a tunnel whose MTU follows its paths."""
+
+    def interface_conf(self, **general):
+        return super().interface_conf(**general).replace('mtu = 1440', 'mtu = auto')
+
+    def test_an_interface_has_another_one(self):
+        tun0 = f'{ROOT_OBJECT}/tunnel/tun0'
+        why = 'link, path {} ({}): interface MTU {}'
+        self.assertEqual(self.bus.get(tun0, TUNNEL, 'Mtu'), 1464)
+        self.assertEqual(self.bus.get(tun0, TUNNEL, 'MtuReason'), why.format(0, 'eth1', 1500))
+        self.net['a'].run('ip', 'link', 'set', 'eth2', 'mtu', 1400)
+        self.monitor.wait_for_change(tun0, Mtu=1364, MtuReason=why.format(1, 'eth2', 1400))
+        self.assertEqual(len(self.done().changes(tun0)), 1)
+        for path in (self.path(1), LINK, ROOT_OBJECT):
+            self.assertEqual(self.told(path), set(), path)
+        self.assertIn('"mtu":1364', self.net['a'].run('ip', '-j', 'link', 'show', 'tun0'))
 
 
 class Paths(ChangeTest):

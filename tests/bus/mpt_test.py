@@ -27,7 +27,7 @@ COMPLETION = lab.ROOT / 'cli' / 'completion' / 'mpt'
 STATUS = {  # the schema of mpt(1)
     'schema': int, 'version': str, 'config_directory': str, 'control_port': int, 'accept_remote': bool,
     'command_timeout_usec': int, 'workers': int, 'monotonic_usec': int, 'problems': list, 'tunnels': list, 'connections': list}
-STATUS_TUNNEL = {'name': str, 'mtu': int, 'addresses': list, 'counters': dict}
+STATUS_TUNNEL = {'name': str, 'mtu': int, 'mtu_reason': str, 'addresses': list, 'counters': dict}
 STATUS_CONNECTION = {
     'name': str, 'file': str, 'file_present': bool, 'unsaved': bool, 'created_by': str, 'tunnel': str, 'permission': int, 'ip_version': int,
     'local_address': str, 'remote_address': str, 'local_port': int, 'remote_port': int, 'remote_control_port': int,

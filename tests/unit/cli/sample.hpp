@@ -45,7 +45,7 @@ inline Snapshot sample_snapshot(std::vector<Connection> connections)
     Snapshot snapshot;
     snapshot.version = "1.2.3";
     snapshot.monotonic = 2'000'001;
-    snapshot.tunnels.push_back({"/org/mptd1/tunnel/tun0", "tun0", 1452, {"10.0.0.1/24"}, {}});
+    snapshot.tunnels.push_back({"/org/mptd1/tunnel/tun0", "tun0", 1452, "", {"10.0.0.1/24"}, {}});
     snapshot.connections = std::move(connections);
     return snapshot;
 }

@@ -125,6 +125,13 @@ TEST(StatusTable, WithoutConnections)
     EXPECT_THAT(table(sample_snapshot({})), ElementsAre("mptd 1.2.3: no connections", "tun0: 10.0.0.1/24, MTU 1452"));
 }
 
+TEST(StatusTable, SaysWhereAnMtuComesFrom)
+{
+    Snapshot now = sample_snapshot({});
+    now.tunnels[0].mtu_reason = "a, path 1 (eth2): path MTU 1400";
+    EXPECT_THAT(table(now), Contains("tun0: 10.0.0.1/24, MTU 1452 (a, path 1 (eth2): path MTU 1400)"));
+}
+
 TEST(StatusTable, ProblemsAreSeenEvenWithoutConnections)
 {
     Snapshot now = sample_snapshot({});

@@ -111,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(
         InterfaceKey{"cmdport_local = 60456", "cmdport_local", {"1", "65534"}, {"0", "65535", "65536", "4294967297"}},
         InterfaceKey{"cmd_timeout = 25", "cmd_timeout", {"1", "3600"}, {"0", "3601"}},
         InterfaceKey{"cmd_timeout = 25", "workers", {"1", "64"}, {"0", "65"}},
-        InterfaceKey{"mtu = 1440", "mtu", {"1280", "65499"}, {"575", "1279", "65500", "auto"}},
+        InterfaceKey{"mtu = 1440", "mtu", {"1280", "65499", "auto"}, {"0", "575", "1279", "65500", "automatic"}},
         InterfaceKey{"name = tun0",
                      "name",
                      {"t", "fifteen-letters", "a.b", "..."},
@@ -134,12 +134,20 @@ TEST(Interface, NameIsAscii)
     EXPECT_FALSE(is_interface_name(std::string_view("a\0b", 3)));
 }
 
+TEST(Interface, MtuMayFollowThePaths)
+{
+    const Parsed<InterfaceConfig> parsed = read_interface(with(kGuideInterface, "mtu = 1440", "mtu = auto"));
+    ASSERT_TRUE(parsed.value);
+    EXPECT_TRUE(parsed.value->tunnels[0].has_auto_mtu());
+    EXPECT_FALSE(read_interface(kGuideInterface).value->tunnels[0].has_auto_mtu());
+}
+
 TEST(Interface, MtuMayBeSmallWithoutIpv6)
 {
     const std::string text = without(kGuideInterface, "ipv6_addr");
     EXPECT_THAT(interface_problems(with(text, "mtu = 1440", "mtu = 576")), IsEmpty());
     EXPECT_THAT(interface_problems(with(text, "mtu = 1440", "mtu = 575")),
-                ElementsAre("i.conf:10: mtu = 575: must be 576 to 65499"));
+                ElementsAre("i.conf:10: mtu = 575: must be 576 to 65499, or auto"));
     EXPECT_THAT(interface_problems(with(kGuideInterface, "mtu = 1440", "mtu = 1279")),
                 ElementsAre("i.conf:10: mtu = 1279: must be at least 1280, as IPv6 needs for ipv6_addr"));
 }
@@ -201,7 +209,7 @@ TEST(Interface, TellsAllProblemsAtOnce)
                             HasSubstr("warning: i.conf:5: foo: is not a known key"),
                             "i.conf:6: name: is missing in [tun_0]",
                             "i.conf:6: [tun_0] has no address: ipv4_addr, ipv6_addr or both are needed",
-                            "i.conf:7: mtu = 5: must be 576 to 65499",
+                            "i.conf:7: mtu = 5: must be 576 to 65499, or auto",
                             "i.conf:8: is neither '[section]', nor 'key = value', nor a comment"));
 }
 

@@ -184,7 +184,8 @@ public:
             if ((which & 2) != 0)
                 tunnel.ipv6_addr =
                     *base::Prefix::parse(fmt::format("fd00:{}::{:x}/{}", n, number(1, 65535), number(32, 128)));
-            tunnel.mtu = number_as<std::uint16_t>(tunnel.ipv6_addr ? kMinMtuV6 : kMinMtu, kMaxMtu);
+            if (chance(80))
+                tunnel.mtu = number_as<std::uint16_t>(tunnel.ipv6_addr ? kMinMtuV6 : kMinMtu, kMaxMtu);
         }
         return config;
     }

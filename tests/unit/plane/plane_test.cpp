@@ -140,6 +140,42 @@ TEST_F(OnePlaneTest, LeavesOutWhatThePeerMayNotSend)
     }
 }
 
+TEST_F(OnePlaneTest, TheSenderOfAPacketThatDoesNotFitIsTold)
+{
+    open(*plane, simple);
+    EXPECT_FALSE(plane->take_mtu_doubts());
+    EXPECT_EQ(plane->path_mtu(simple.name, 0), 1500U);
+    ASSERT_EQ(std::system("ip link set lo mtu 1400"), 0);
+    EXPECT_EQ(plane->path_mtu(simple.name, 0), 1400U);
+    EXPECT_EQ(plane->path_mtu(simple.name, 1), std::nullopt);
+    EXPECT_EQ(plane->path_mtu("nobody", 0), std::nullopt);
+
+    std::string packet = inner_packet(7);
+    packet.resize(1365, 'x'); // 36 octets more on the path
+    packet.replace(2, 2, from_hex("0555"));
+    packet.replace(6, 2, from_hex("4000")); // may not be fragmented
+    tunnel->send(packet);
+    EXPECT_EQ(peer->receive(), gre(0, packet)) << "in fragments, as at first";
+    plane->set_fragmentation(simple.name, 0, false);
+    tunnel->send(packet);
+    const std::string told = tunnel->receive();
+    ASSERT_EQ(told.size(), 576U);
+    EXPECT_EQ(told.substr(12, 8), from_hex("0a0000030a000002"));
+    EXPECT_EQ(told.substr(20, 2), from_hex("0304"));     // RFC 1191: fragmentation needed
+    EXPECT_EQ(told.substr(24, 4), from_hex("00000554")); // 1364
+    EXPECT_EQ(told.substr(28), packet.substr(0, 548));
+    wait_until([&] { return plane->take_mtu_doubts(); }, "the control thread hears of it");
+    EXPECT_FALSE(plane->take_mtu_doubts());
+    // Not again at once, but all are counted.
+    tunnel->send(packet);
+    wait_until([&] { return connection_drops(*plane, simple.name, "too big") == 2; }, "counted");
+    EXPECT_TRUE(tunnel->has_nothing());
+    packet.resize(1364);
+    packet.replace(2, 2, from_hex("0554"));
+    tunnel->send(packet);
+    EXPECT_EQ(peer->receive(), gre(3, packet));
+}
+
 TEST_F(OnePlaneTest, WhatTheFilesSayGoesBeforeWhatFollowsFromIt)
 {
     core::ConnectionParameters site = simple;

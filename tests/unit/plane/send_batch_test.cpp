@@ -118,6 +118,42 @@ TEST_F(SendBatchTest, WhatTheKernelDoesNotSplitIsSentOneByOne)
     EXPECT_GE(socket->largest_segment(), 1400U); // but smaller ones are
 }
 
+TEST_F(SendBatchTest, WhatIsTooLargeForThePathIsRefusedWhereItMayNotBeFragmented)
+{
+    socket->set_fragmentation(false);
+    add({1472, 3000, 3000, 1473, 1472, 100}); // and 28 octets of headers each
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
+    for (const std::size_t fits : {0U, 4U, 5U})
+        EXPECT_EQ(peer->receive(), *std::next(texts.begin(), static_cast<std::ptrdiff_t>(fits)));
+    EXPECT_EQ(path.counters.packets_out.get(), 3U);
+    std::uint64_t too_big = 0;
+    path.counters.drops.visit([&](std::string_view reason, std::uint64_t count) {
+        if (reason == "too big")
+            too_big = count;
+        else
+            EXPECT_EQ(count, 0U) << reason;
+    });
+    EXPECT_EQ(too_big, 3U);
+    // The first of them, without the GRE header of 8 octets.
+    const base::ConstOctets refused = batch->refused();
+    EXPECT_EQ(std::string(reinterpret_cast<const char *>(refused.data()), refused.size()),
+              std::next(texts.begin())->substr(8, 1280));
+    batch->start(path);
+    EXPECT_TRUE(batch->refused().empty());
+    add({8 + 40, 1500, 100});
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
+    EXPECT_EQ(batch->refused().size(), 1280U);
+    socket->set_fragmentation(true);
+    batch->start(path);
+    texts.clear();
+    add({3000});
+    EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
+    std::string last;
+    while (last.size() != 3000)
+        ASSERT_NE(last = peer->receive(), "");
+    EXPECT_EQ(last, texts.back());
+}
+
 TEST_F(SendBatchTest, WhatIsTooLargeForADatagramIsDropped)
 {
     add({65508, 65536, 65543, 65544, 100});

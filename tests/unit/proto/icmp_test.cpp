@@ -119,5 +119,50 @@ TEST(Unreachable, IsNotSentAboutErrorsFragmentsAndGroups)
     EXPECT_FALSE(answer(error_v6, kPeerV6).empty());
 }
 
+base::ConstOctets too_big(base::ConstOctets packet, std::uint32_t mtu, const base::Address &from = kPeer)
+{
+    static std::array<std::byte, kMaxIcmpError> buffer;
+    return write_too_big(packet, from, mtu, buffer);
+}
+
+TEST(TooBig, SaysWhatFits)
+{
+    auto packet = packet_v4(1400);
+    packet[6] = std::byte{0x40}; // must not be fragmented
+    // The first octets are enough.
+    for (const std::size_t known : {packet.size(), std::size_t{1280}}) {
+        const base::ConstOctets error = too_big(base::ConstOctets(packet).first(known), 1364);
+        ASSERT_EQ(error.size(), 576U);
+        EXPECT_EQ(check_inner(error), base::IpVersion::kV4);
+        EXPECT_EQ(inner_addresses(base::IpVersion::kV4, error).source, kPeer);
+        EXPECT_EQ(fold(sum_octets(error.first(20))), 0xffff);
+        EXPECT_EQ(fold(sum_octets(error.subspan(20))), 0xffff);
+        EXPECT_EQ(error[20], std::byte{3}); // RFC 1191 section 4
+        EXPECT_EQ(error[21], std::byte{4});
+        EXPECT_EQ(base::load_be<std::uint32_t>(error.data() + 24), 1364U);
+        EXPECT_TRUE(std::equal(error.begin() + 28, error.end(), packet.begin()));
+    }
+    const base::ConstOctets error = too_big(packet_v6(1400), 1364, kPeerV6);
+    ASSERT_EQ(error.size(), 1280U);
+    EXPECT_EQ(check_inner(error), base::IpVersion::kV6);
+    EXPECT_TRUE(transport_checksum_valid(error.subspan(8, 32), 58, error.subspan(40)));
+    EXPECT_EQ(error[40], std::byte{2}); // RFC 4443 section 3.2
+    EXPECT_EQ(error[41], std::byte{0});
+    EXPECT_EQ(base::load_be<std::uint32_t>(error.data() + 44), 1364U);
+}
+
+TEST(TooBig, IsNotSaidWhereItDoesNotHelp)
+{
+    EXPECT_TRUE(too_big(packet_v4(1400), 1364).empty()) << "it may be fragmented";
+    EXPECT_TRUE(too_big(packet_v6(1400), 1279, kPeerV6).empty()) << "RFC 8200 section 5";
+    EXPECT_FALSE(too_big(packet_v6(1400), 1280, kPeerV6).empty());
+    auto error_v4 = packet_v4(1400, 1);
+    error_v4[6] = std::byte{0x40};
+    error_v4[20] = std::byte{3};
+    EXPECT_TRUE(too_big(error_v4, 1364).empty());
+    error_v4[20] = std::byte{8};
+    EXPECT_FALSE(too_big(error_v4, 1364).empty());
+}
+
 } // namespace
 } // namespace mpt::proto

@@ -143,6 +143,13 @@ public:
         addressed_again.push_back(tunnel.name);
         return {};
     }
+    base::Result<void> set_mtu(const std::string &interface, std::uint32_t octets) override
+    {
+        if (mtu_refused)
+            return base::fail(base::ErrorCode::kNotPermitted, "setting the MTU of " + interface);
+        mtus_set.push_back(octets);
+        return {};
+    }
     std::vector<std::string> set_routes(const Routes &wanted) override
     {
         routes.clear();
@@ -162,6 +169,12 @@ public:
     base::Result<void> remove_address(const std::string &, const base::Prefix &) override { return {}; }
     base::Result<void> set_interface(const std::string &, bool) override { return {}; }
     bool interface_exists(const std::string &name) override { return interfaces.contains(name); }
+    std::optional<std::uint32_t> interface_mtu(const std::string &name) override
+    {
+        if (!interfaces.contains(name))
+            return std::nullopt;
+        return mtus.contains(name) ? mtus[name] : 1500;
+    }
     bool interface_ready(const std::string &name) override
     {
         return interfaces.contains(name) && !without_carrier.contains(name);
@@ -206,6 +219,9 @@ public:
 
     std::map<std::string, std::string> interfaces; // name to its address
     std::set<std::string> without_carrier;
+    std::map<std::string, std::uint32_t> mtus; // of interfaces, if not 1500
+    std::vector<std::uint32_t> mtus_set;       // of tunnels
+    bool mtu_refused = false;
     int look_ups = 0; // of first addresses
     std::vector<std::string> tunnels;
     std::vector<std::string> routes;      // into tunnels
@@ -253,6 +269,15 @@ public:
     {
         return states.at(connection).at(path);
     }
+    std::optional<std::uint32_t> path_mtu(const std::string &connection, std::size_t path) override
+    {
+        const auto found = path_mtus.find(fmt::format("{}/{}", connection, path));
+        return found != path_mtus.end() ? std::optional(found->second) : std::nullopt;
+    }
+    void set_fragmentation(const std::string &connection, std::size_t path, bool on) override
+    {
+        fragmenting[fmt::format("{}/{}", connection, path)] = on;
+    }
     ConnectionStatistics statistics(const std::string &) override { return {}; }
     Counters tunnel_statistics(const std::string &) override { return {}; }
     base::Result<bool> open_path(const std::string &connection, std::size_t path) override
@@ -282,6 +307,8 @@ public:
     std::vector<std::string> tunnels;
     std::map<std::string, core::ConnectionParameters> connections;
     std::set<std::string> open;
+    std::map<std::string, std::uint32_t> path_mtus; // that the kernel knows
+    std::map<std::string, bool> fragmenting;
     std::vector<std::string> by_peer; // "connection/path up" that were passed on
     std::map<std::string, std::vector<PathState>> states;
     bool port_in_use = false;

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/service/tunnel_mtus.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace mpt::service {
+
+namespace {
+
+// While no path is known: what fits Ethernet, whatever the version of the paths.
+constexpr std::uint32_t kUnknownMtu = 1500 - core::tunnel_overhead(base::IpVersion::kV6);
+
+// Inner packets to a host with the deployed release: its receive buffer holds 1600 octets with the GRE header.
+constexpr std::uint32_t kDeployedMtu = 1592;
+
+base::IpVersion version_of(const PathRecord &path)
+{
+    return path.parameters.remote.address.version();
+}
+
+bool has_ipv6(const config::TunnelConfig &tunnel, const ConnectionRecord &connection)
+{
+    return tunnel.ipv6_addr ||
+           std::any_of(connection.config.networks.begin(), connection.config.networks.end(),
+                       [](const config::NetworkConfig &network) { return network.ip_ver == base::IpVersion::kV6; });
+}
+
+} // namespace
+
+TunnelMtu TunnelMtus::of(const config::TunnelConfig &tunnel) const
+{
+    if (!tunnel.has_auto_mtu())
+        return {tunnel.mtu, {}, tunnel.mtu};
+    const auto found = states_.find(tunnel.name);
+    return found != states_.end() ? found->second.now : TunnelMtu{kUnknownMtu, "no path is known yet", kUnknownMtu};
+}
+
+std::uint32_t TunnelMtus::path_mtu(const ConnectionRecord &connection, std::size_t path) const
+{
+    const PathRecord &at = connection.paths[path];
+    const std::uint32_t interface = network_.interface_mtu(at.parameters.interface).value_or(0);
+    if (interface == 0 || !at.waits_for.empty())
+        return interface;
+    return std::min(interface, plane_.path_mtu(connection.config.name, path).value_or(interface));
+}
+
+TunnelMtus::Room TunnelMtus::survey(const config::TunnelConfig &tunnel, Connections connections) const
+{
+    Room room{config::kMaxMtu, "no packet can be larger", 0};
+    const auto limit = [&room](std::uint32_t octets, auto &&reason) {
+        if (octets < room.octets)
+            room = {octets, reason(), room.largest_packet};
+    };
+    std::uint32_t least = tunnel.ipv6_addr ? config::kMinMtuV6 : config::kMinMtu;
+    bool is_known = false;
+    for (const auto &record : connections) {
+        if (record->tunnel != tunnel.name)
+            continue;
+        if (has_ipv6(tunnel, *record))
+            least = config::kMinMtuV6;
+        const std::string &name = record->config.name;
+        if (record->config.auth_type != config::AuthType::kHmacSha256)
+            limit(kDeployedMtu, [&] { return fmt::format("the peer of {} may take no more", name); });
+        for (std::size_t path = 0; path < record->paths.size(); ++path) {
+            const std::uint32_t mtu = path_mtu(*record, path);
+            if (mtu == 0)
+                continue;
+            is_known = true;
+            const std::string &interface = record->paths[path].parameters.interface;
+            const std::uint32_t largest = network_.interface_mtu(interface).value_or(mtu);
+            room.largest_packet = std::max<std::size_t>(room.largest_packet, largest);
+            limit(core::inner_mtu(version_of(record->paths[path]), mtu), [&] {
+                return fmt::format("{}, path {} ({}): {} MTU {}", name, path, interface,
+                                   mtu < largest ? "path" : "interface", mtu);
+            });
+        }
+    }
+    if (!is_known)
+        limit(kUnknownMtu, [] { return "no path is known yet"; });
+    if (room.octets < least)
+        return {least, fmt::format("the tunnel needs {}; {}", least, room.reason), room.largest_packet};
+    return room;
+}
+
+std::set<std::string> TunnelMtus::follow(base::Instant now, std::span<const config::TunnelConfig> tunnels,
+                                         Connections connections, Notices &notices)
+{
+    std::set<std::string> changed;
+    for (const config::TunnelConfig &tunnel : tunnels) {
+        if (tunnel.has_auto_mtu()) {
+            State &state = states_[tunnel.name];
+            const Room room = survey(tunnel, connections);
+            const TunnelMtu before = state.now;
+            const bool is_other = state.mtu.update(now, room.octets);
+            state.now.mtu = state.mtu.mtu();
+            state.now.largest_packet = std::max<std::size_t>(state.now.mtu, room.largest_packet);
+            if (is_other || room.octets == state.now.mtu)
+                state.now.reason = room.reason;
+            if (state.now != before)
+                changed.insert(tunnel.name);
+            set(tunnel, state, notices);
+        }
+        // What is too large for a path is refused there, and its sender told, instead of being sent in fragments
+        // (RFC 8086 section 4.1), unless the tunnel may not get so small, or the administrator wants it larger.
+        const std::uint32_t mtu = of(tunnel).mtu;
+        for (const auto &record : connections) {
+            if (record->tunnel != tunnel.name)
+                continue;
+            for (std::size_t path = 0; path < record->paths.size(); ++path)
+                if (record->paths[path].waits_for.empty())
+                    plane_.set_fragmentation(record->config.name, path,
+                                             !tunnel.has_auto_mtu() || core::inner_mtu(version_of(record->paths[path]),
+                                                                                       path_mtu(*record, path)) < mtu);
+        }
+    }
+    return changed;
+}
+
+void TunnelMtus::set(const config::TunnelConfig &tunnel, State &state, Notices &notices)
+{
+    if (state.set == state.now.mtu)
+        return;
+    if (auto set = network_.set_mtu(tunnel.name, state.now.mtu); !set) {
+        if (state.failure != set.error().text)
+            notices.push_back({Notice::Level::kError, set.error().text});
+        state.failure = set.error().text;
+        return; // with the next call
+    }
+    state.set = state.now.mtu;
+    state.failure.clear();
+    notices.push_back(
+        {Notice::Level::kInfo, fmt::format("tunnel {}: MTU {} ({})", tunnel.name, state.now.mtu, state.now.reason)});
+}
+
+} // namespace mpt::service
