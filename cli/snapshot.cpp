@@ -107,6 +107,7 @@ Path read_path(const std::string &object, const Reader &reader)
     reader.read("StatusSince", path.status_since);
     reader.read("StatusSinceMonotonic", path.status_since_monotonic);
     reader.read("HeldBack", path.held_back);
+    reader.read("Metered", path.metered);
     reader.read("WaitsFor", path.waits_for);
     return path;
 }

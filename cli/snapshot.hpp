@@ -41,6 +41,7 @@ struct Path {
     std::uint64_t status_since = 0;
     std::uint64_t status_since_monotonic = 0;
     bool held_back = false;
+    bool metered = false;
     std::string waits_for;
     Counters counters;
 

@@ -113,7 +113,7 @@ private:
         json_.member("status", path.status_name).member("status_code", path.status);
         json_.member("status_reason", path.status_reason).member("status_since_usec", path.status_since);
         json_.member("status_since_monotonic_usec", path.status_since_monotonic);
-        json_.member("held_back", path.held_back).member("waits_for", path.waits_for);
+        json_.member("held_back", path.held_back).member("metered", path.metered).member("waits_for", path.waits_for);
         if (earlier_ != nullptr)
             rates_since(EarlierCounters{earlier_}.of(connection, path), path.counters);
         counters(path.counters);

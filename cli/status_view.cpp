@@ -145,6 +145,8 @@ private:
             note(reason_words(path.status_reason), kIndent, Style::kDim);
         else if (path.held_back)
             note("it went down too often and must stay up for a while first", kIndent, Style::kDim);
+        if (path.metered)
+            note("metered", kIndent, Style::kDim);
         if (const std::string measured = measure_words(path); !measured.empty() && path.is_up())
             note(measured, kIndent, Style::kDim);
     }

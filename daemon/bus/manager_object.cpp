@@ -183,6 +183,18 @@ void ManagerObject::SetInterface(sdbus::Result<> &&result, std::string interface
            });
 }
 
+void ManagerObject::SetMetered(sdbus::Result<> &&result, std::string interface, bool metered)
+{
+    interface = checked_interface(std::move(interface));
+    answer(context_, getObject(),
+           {Action::kControl,
+            "Authentication is required to say whether the interface $(interface) is metered.",
+            {{"interface", interface}}},
+           std::move(result), [interface, metered](service::Manager &manager, service::Notices &) {
+               return manager.set_metered(interface, metered);
+           });
+}
+
 std::string ManagerObject::ConfigDirectory()
 {
     return printable(context_.identity.config_directory);

@@ -31,6 +31,7 @@ private:
     void AddAddress(sdbus::Result<> &&result, std::string address, std::string interface) override;
     void RemoveAddress(sdbus::Result<> &&result, std::string address, std::string interface) override;
     void SetInterface(sdbus::Result<> &&result, std::string interface, bool up) override;
+    void SetMetered(sdbus::Result<> &&result, std::string interface, bool metered) override;
 
     std::string Version() override { return context_.identity.version; }
     std::string ConfigDirectory() override;

@@ -49,6 +49,7 @@ private:
     std::uint64_t StatusSince() override;
     std::uint64_t StatusSinceMonotonic() override;
     bool HeldBack() override;
+    bool Metered() override { return context_.manager.is_metered(config().interface_name); }
     std::string WaitsFor() override;
 
     const config::PathConfig &config() const { return connection_.config.paths[number_]; }
@@ -82,6 +83,7 @@ private:
                                                    Property{"StatusReason", &PathObject::StatusReason},
                                                    Property{"StatusSince", &PathObject::StatusSince},
                                                    Property{"StatusSinceMonotonic", &PathObject::StatusSinceMonotonic},
+                                                   Property{"Metered", &PathObject::Metered},
                                                    Property{"WaitsFor", &PathObject::WaitsFor}};
     Snapshot<std::remove_const_t<decltype(kProperties)>> snapshot_;
 };

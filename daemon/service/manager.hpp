@@ -26,7 +26,7 @@ public:
     virtual void on_connection_removed(const std::string &name) = 0;
     // Its configuration, its file or the number of its paths.
     virtual void on_connection_changed(const ConnectionRecord &connection) = 0;
-    // The configuration of a path, or what it waits for.
+    // The configuration of a path, what it waits for, or whether its interface is metered.
     virtual void on_path_changed(const ConnectionRecord &connection, std::size_t path) = 0;
     virtual void on_path_status(const ConnectionRecord &connection, std::size_t path,
                                 const core::StatusChange &change) = 0;
@@ -79,6 +79,10 @@ public:
     base::Result<void> add_address(const std::string &interface, const base::Prefix &address);
     base::Result<void> remove_address(const std::string &interface, const base::Prefix &address);
     base::Result<void> set_interface(const std::string &interface, bool up);
+    // Whether traffic over the interface costs: nobody has said so before the first call, nor after a restart. It is
+    // shown, and changes nothing else. kNotFound for a metered interface that is not there.
+    base::Result<void> set_metered(const std::string &interface, bool metered);
+    bool is_metered(const std::string &interface) const { return metered_.contains(interface); }
     // Whether a tunnel or a path has this interface.
     bool uses_interface(const std::string &interface) const;
 
@@ -192,6 +196,7 @@ private:
     std::vector<std::string> network_problems_;                       // what of the networks does not work
     std::vector<std::string> route_problems_;                         // that, and what of the routes could not be set
     std::map<std::string, std::set<base::Address>> tunnel_addresses_; // of the interface, by name
+    std::set<std::string> metered_;                                   // interfaces
     std::set<std::string> tunnels_down_;                              // interfaces of ours that somebody has set down
 };
 

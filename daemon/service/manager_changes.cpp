@@ -447,6 +447,20 @@ base::Result<void> Manager::set_interface(const std::string &interface, bool up)
     return network_.set_interface(interface, up);
 }
 
+base::Result<void> Manager::set_metered(const std::string &interface, bool metered)
+{
+    if (metered && !network_.interface_exists(interface))
+        return base::fail(base::ErrorCode::kNotFound, fmt::format("there is no interface {}", interface));
+    const bool changed = metered ? metered_.insert(interface).second : metered_.erase(interface) > 0;
+    if (!changed || observer_ == nullptr)
+        return {};
+    for (const auto &record : connections_)
+        for (std::size_t path = 0; path < record->paths.size(); ++path)
+            if (record->config.paths[path].interface_name == interface)
+                observer_->on_path_changed(*record, path);
+    return {};
+}
+
 bool Manager::uses_interface(const std::string &interface) const
 {
     const auto is_its = [&](const config::PathConfig &path) { return path.interface_name == interface; };

@@ -79,7 +79,8 @@ class Reading(bus.BusTest):
         self.assertEqual(path, {
             'Number': 1, 'Connection': LINK, 'Interface': 'eth2', 'IpVersion': 4, 'LocalAddress': '10.2.2.2', 'PublicAddress': '10.2.2.2',
             'GatewayAddress': '10.2.2.3', 'RemoteAddress': '10.2.2.3', 'WeightOut': 1, 'WeightIn': 1, 'KeepaliveTime': 0, 'DeadTime': 0,
-            'CommandDefault': False, 'Status': 0, 'StatusName': 'up', 'StatusReason': 'start', 'HeldBack': False, 'WaitsFor': ''})
+            'CommandDefault': False, 'Status': 0, 'StatusName': 'up', 'StatusReason': 'start', 'HeldBack': False, 'Metered': False,
+            'WaitsFor': ''})
 
     def test_statistics(self):
         """All counters of a connection in one call."""
@@ -219,6 +220,8 @@ class WrongCalls(bus.BusTest):
         self.refused('NotFound', ROOT_OBJECT, MANAGER, 'AddAddress', 'string:10.9.0.1/24', 'string:eth9')
         self.refused('NotFound', ROOT_OBJECT, MANAGER, 'RemoveAddress', 'string:10.9.0.1/24', 'string:eth1')
         self.refused('NotFound', ROOT_OBJECT, MANAGER, 'SetInterface', 'string:eth9', 'boolean:true')
+        self.refused('InvalidArgument', ROOT_OBJECT, MANAGER, 'SetMetered', 'string:eth%d', 'boolean:true')
+        self.refused('NotFound', ROOT_OBJECT, MANAGER, 'SetMetered', 'string:eth9', 'boolean:true')
 
     def test_weights(self):
         for weight in (0, 10001, 65535):

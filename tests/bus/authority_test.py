@@ -22,6 +22,7 @@ METHODS = (
     (CONTROL, (PATH_1, PATH, 'Up')),
     (CONTROL, (PATH_1, PATH, 'SetWeight', 'uint16:3')),
     (CONFIGURE, (ROOT_OBJECT, MANAGER, 'SetInterface', 'string:lo', 'boolean:true')),
+    (CONTROL, (ROOT_OBJECT, MANAGER, 'SetMetered', 'string:eth2', 'boolean:true')),
     (CONFIGURE, (ROOT_OBJECT, MANAGER, 'AddAddress', 'string:10.9.0.1/24', 'string:eth1')),
     (CONFIGURE, (ROOT_OBJECT, MANAGER, 'RemoveAddress', 'string:10.9.0.1/24', 'string:eth1')),
     (CONFIGURE, (ROOT_OBJECT, MANAGER, 'Create', 'string:link.conf')),

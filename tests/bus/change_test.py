@@ -157,6 +157,14 @@ class Interfaces(ChangeTest):
         self.monitor.wait_for_change(self.path(0), StatusName='up')
 
 
+    def test_metered(self):
+        self.bus.call(ROOT_OBJECT, MANAGER, 'SetMetered', 'sb', 'eth2', 'true')
+        self.monitor.wait_for_change(self.path(1), Metered=True)
+        self.assertFalse(self.bus.get(self.path(0), PATH, 'Metered'))
+        self.bus.call(ROOT_OBJECT, MANAGER, 'SetMetered', 'sb', 'eth2', 'false')
+        self.monitor.wait_for_change(self.path(1), Metered=False)
+
+
 class Networks(ChangeTest):
     def test_forwarding_that_is_off(self):
         """The problem comes and goes with the kernel's switch, at once."""

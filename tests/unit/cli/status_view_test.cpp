@@ -120,6 +120,13 @@ TEST(StatusTable, TellsWhatIsOutOfOrder)
     EXPECT_THAT(lines, Contains(HasSubstr("held back")));
 }
 
+TEST(StatusTable, MeteredPaths)
+{
+    Connection connection = sample_connection("a", {sample_path(0), sample_path(1)});
+    connection.paths[1].metered = true;
+    EXPECT_THAT(table(sample_snapshot({connection})).back(), HasSubstr("metered"));
+}
+
 TEST(StatusTable, WithoutConnections)
 {
     EXPECT_THAT(table(sample_snapshot({})), ElementsAre("mptd 1.2.3: no connections", "tun0: 10.0.0.1/24, MTU 1452"));

@@ -356,5 +356,28 @@ TEST_F(Changes, KnowsWhichInterfacesAreUsed)
     EXPECT_FALSE(manager->uses_interface("eth3"));
 }
 
+TEST_F(Changes, MeteredInterfacesAreToldToTheirPathsOnce)
+{
+    EXPECT_TRUE(manager->set_metered("eth2", true));
+    EXPECT_THAT(diary.lines, ElementsAre("path A/1", "path B/1"));
+    EXPECT_TRUE(manager->set_metered("eth2", true));
+    EXPECT_TRUE(manager->set_metered("eth1", false));
+    EXPECT_EQ(diary.lines.size(), 2U) << "as it was before";
+    EXPECT_TRUE(manager->is_metered("eth2"));
+    EXPECT_FALSE(manager->is_metered("eth1"));
+    EXPECT_TRUE(manager->set_metered("eth2", false));
+    EXPECT_EQ(diary.lines.size(), 4U);
+    EXPECT_FALSE(manager->is_metered("eth2"));
+}
+
+TEST_F(Changes, InterfacesThatAreNotThereAreNotMetered)
+{
+    EXPECT_EQ(manager->set_metered("eth9", true).error().code, base::ErrorCode::kNotFound);
+    EXPECT_TRUE(manager->set_metered("eth2", true));
+    network.interfaces.erase("eth2");
+    EXPECT_TRUE(manager->set_metered("eth2", false)) << "it is told when it goes";
+    EXPECT_FALSE(manager->is_metered("eth2"));
+}
+
 } // namespace
 } // namespace mpt::service
