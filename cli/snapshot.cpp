@@ -96,6 +96,9 @@ Path read_path(const std::string &object, const Reader &reader)
     reader.read("PublicAddress", path.public_address);
     reader.read("GatewayAddress", path.gateway_address);
     reader.read("RemoteAddress", path.remote_address);
+    reader.read("RemotePort", path.remote_port);
+    reader.read("RemoteLearned", path.remote_learned);
+    reader.read("RemoteLearnedMonotonic", path.remote_learned_monotonic);
     reader.read("WeightOut", path.weight_out);
     reader.read("WeightIn", path.weight_in);
     reader.read("KeepaliveTime", path.keepalive_time);

@@ -30,6 +30,9 @@ struct Path {
     std::string public_address;
     std::string gateway_address;
     std::string remote_address;
+    std::uint16_t remote_port = 0;
+    std::uint64_t remote_learned = 0; // 0: the file names them
+    std::uint64_t remote_learned_monotonic = 0;
     std::uint16_t weight_out = 0;
     std::uint16_t weight_in = 0;
     std::uint64_t keepalive_time = 0;

@@ -106,7 +106,9 @@ private:
         json_.begin_object().member("number", path.number).member("interface", path.interface);
         json_.member("ip_version", path.ip_version).member("local_address", path.local_address);
         json_.member("public_address", path.public_address).member("gateway_address", path.gateway_address);
-        json_.member("remote_address", path.remote_address);
+        json_.member("remote_address", path.remote_address).member("remote_port", path.remote_port);
+        json_.member("remote_learned_usec", path.remote_learned);
+        json_.member("remote_learned_monotonic_usec", path.remote_learned_monotonic);
         json_.member("weight_out", path.weight_out).member("weight_in", path.weight_in);
         json_.member("keepalive_time_usec", path.keepalive_time).member("dead_time_usec", path.dead_time);
         json_.member("command_default", path.command_default);

@@ -147,6 +147,10 @@ private:
             note("it went down too often and must stay up for a while first", kIndent, Style::kDim);
         if (path.metered)
             note("metered", kIndent, Style::kDim);
+        if (path.remote_learned_monotonic != 0)
+            note(fmt::format("peer at port {}, learned {} ago", path.remote_port,
+                             age(path.remote_learned_monotonic, now_)),
+                 kIndent, Style::kDim);
         if (const std::string measured = measure_words(path); !measured.empty() && path.is_up())
             note(measured, kIndent, Style::kDim);
     }

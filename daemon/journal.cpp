@@ -20,6 +20,8 @@ std::string_view message_id(service::Event event) noexcept
         return "0e3b064b320e4126b789b593940074b7";
     case service::Event::kPathDisabled:
         return "f6cf0ad63a38451387ab38e654e27ce4";
+    case service::Event::kPathMoved:
+        return "9b8a409cc4d948ffa34927ab513e1109";
     case service::Event::kConnectionNew:
         return "d1811ab076eb40e08155b7f379d9e3d5";
     case service::Event::kConnectionChanged:

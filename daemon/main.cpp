@@ -125,8 +125,10 @@ std::string start_information(const service::Manager &manager)
                             connection.config.ip_local.to_string(), connection.config.ip_remote->to_string());
         for (std::size_t i = 0; i < connection.paths.size(); ++i) {
             const core::PathParameters &path = connection.paths[i].parameters;
-            text += fmt::format("   Path {} on {}: {} to {}, weight {}\n", i, path.interface, path.local.to_string(),
-                                path.remote.to_string(), path.weight);
+            text +=
+                fmt::format("   Path {} on {}: {} to {}, weight {}\n", i, path.interface, path.local.to_string(),
+                            path.peer().address.is_unspecified() ? "wherever it speaks from" : path.peer().to_string(),
+                            path.weight);
         }
     }
     if (manager.connections().empty())
@@ -279,10 +281,19 @@ private:
         service::Notices notices;
         if (plane_.take_mtu_doubts())
             follow_mtus_soon();
+        std::vector<service::Manager::PathMove> moves;
         const auto taken = plane_.take_events([&](const std::string &connection, const plane::PathEvent &event) {
-            manager_.on_path_status(sys::now(), connection, event.path, event.change, notices);
-            peers_.on_path_status(sys::now(), connection, event.path, event.change);
+            if (const auto *moved = std::get_if<plane::PathMoved>(&event.what)) {
+                moves.push_back({connection, event.path, moved->to});
+            } else if (const auto *observed = std::get_if<plane::PathObserved>(&event.what)) {
+                manager_.on_path_observed(connection, event.path, observed->at);
+            } else if (const auto *change = std::get_if<core::StatusChange>(&event.what)) {
+                manager_.on_path_status(sys::now(), connection, event.path, *change, notices);
+                peers_.on_path_status(sys::now(), connection, event.path, *change);
+            }
         });
+        if (const auto followed = manager_.on_paths_moved(sys::now(), moves, notices); !followed)
+            sys::log(sys::Priority::kError, followed.error().text);
         log_notices(notices);
         if (taken && *taken > 0) {
             sys::log(sys::Priority::kWarning, fmt::format("{} more paths changed their status", *taken));

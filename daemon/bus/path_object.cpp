@@ -128,7 +128,23 @@ std::string PathObject::GatewayAddress()
 
 std::string PathObject::RemoteAddress()
 {
-    return text_of(record().parameters.remote.address);
+    return text_of(record().parameters.peer().address);
+}
+
+std::uint16_t PathObject::RemotePort()
+{
+    const base::Endpoint &peer = record().parameters.peer();
+    return peer.address.is_unspecified() ? 0 : peer.port;
+}
+
+std::uint64_t PathObject::RemoteLearned()
+{
+    return record().parameters.learned ? realtime_of(record().learned_at, learned_) : 0;
+}
+
+std::uint64_t PathObject::RemoteLearnedMonotonic()
+{
+    return record().parameters.learned ? base::microseconds(record().learned_at) : 0;
 }
 
 std::uint16_t PathObject::WeightOut()
@@ -171,14 +187,18 @@ std::string PathObject::StatusReason()
     return std::string(service::name_of(state().reason));
 }
 
+std::uint64_t PathObject::realtime_of(base::Instant instant, Moment &known)
+{
+    if (instant != known.monotonic) {
+        const auto then = std::chrono::system_clock::now().time_since_epoch() - (sys::now() - instant);
+        known = {instant, base::microseconds(then)};
+    }
+    return known.realtime;
+}
+
 std::uint64_t PathObject::StatusSince()
 {
-    if (const base::Instant since = state().since; since != since_) {
-        since_ = since;
-        const auto then = std::chrono::system_clock::now().time_since_epoch() - (sys::now() - since);
-        since_realtime_ = base::microseconds(then);
-    }
-    return since_realtime_;
+    return realtime_of(state().since, since_);
 }
 
 std::uint64_t PathObject::StatusSinceMonotonic()
@@ -193,6 +213,8 @@ bool PathObject::HeldBack()
 
 std::string PathObject::WaitsFor()
 {
+    if (record().waits_for.empty() && record().parameters.peer().address.is_unspecified())
+        return "the peer has not spoken yet, and its address is not known";
     return printable(record().waits_for);
 }
 

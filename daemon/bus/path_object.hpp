@@ -38,6 +38,9 @@ private:
     std::string PublicAddress() override;
     std::string GatewayAddress() override;
     std::string RemoteAddress() override;
+    std::uint16_t RemotePort() override;
+    std::uint64_t RemoteLearned() override;
+    std::uint64_t RemoteLearnedMonotonic() override;
     std::uint16_t WeightOut() override;
     std::uint16_t WeightIn() override;
     std::uint64_t KeepaliveTime() override;
@@ -63,28 +66,37 @@ private:
     const service::ConnectionRecord &connection_;
     const std::size_t number_;
     // The same moment on both clocks: what CLOCK_REALTIME said of it does not change when that clock is set.
-    base::Instant since_;
-    std::uint64_t since_realtime_ = 0;
+    struct Moment {
+        base::Instant monotonic{};
+        std::uint64_t realtime = 0;
+    };
+    static std::uint64_t realtime_of(base::Instant instant, Moment &known);
+    Moment since_;
+    Moment learned_;
 
     // Those that can change.
-    static constexpr auto kProperties = std::tuple{Property{"Interface", &PathObject::Interface},
-                                                   Property{"IpVersion", &PathObject::IpVersion},
-                                                   Property{"LocalAddress", &PathObject::LocalAddress},
-                                                   Property{"PublicAddress", &PathObject::PublicAddress},
-                                                   Property{"GatewayAddress", &PathObject::GatewayAddress},
-                                                   Property{"RemoteAddress", &PathObject::RemoteAddress},
-                                                   Property{"WeightOut", &PathObject::WeightOut},
-                                                   Property{"WeightIn", &PathObject::WeightIn},
-                                                   Property{"KeepaliveTime", &PathObject::KeepaliveTime},
-                                                   Property{"DeadTime", &PathObject::DeadTime},
-                                                   Property{"CommandDefault", &PathObject::CommandDefault},
-                                                   Property{"Status", &PathObject::Status},
-                                                   Property{"StatusName", &PathObject::StatusName},
-                                                   Property{"StatusReason", &PathObject::StatusReason},
-                                                   Property{"StatusSince", &PathObject::StatusSince},
-                                                   Property{"StatusSinceMonotonic", &PathObject::StatusSinceMonotonic},
-                                                   Property{"Metered", &PathObject::Metered},
-                                                   Property{"WaitsFor", &PathObject::WaitsFor}};
+    static constexpr auto kProperties =
+        std::tuple{Property{"Interface", &PathObject::Interface},
+                   Property{"IpVersion", &PathObject::IpVersion},
+                   Property{"LocalAddress", &PathObject::LocalAddress},
+                   Property{"PublicAddress", &PathObject::PublicAddress},
+                   Property{"GatewayAddress", &PathObject::GatewayAddress},
+                   Property{"RemoteAddress", &PathObject::RemoteAddress},
+                   Property{"RemotePort", &PathObject::RemotePort},
+                   Property{"RemoteLearned", &PathObject::RemoteLearned},
+                   Property{"RemoteLearnedMonotonic", &PathObject::RemoteLearnedMonotonic},
+                   Property{"WeightOut", &PathObject::WeightOut},
+                   Property{"WeightIn", &PathObject::WeightIn},
+                   Property{"KeepaliveTime", &PathObject::KeepaliveTime},
+                   Property{"DeadTime", &PathObject::DeadTime},
+                   Property{"CommandDefault", &PathObject::CommandDefault},
+                   Property{"Status", &PathObject::Status},
+                   Property{"StatusName", &PathObject::StatusName},
+                   Property{"StatusReason", &PathObject::StatusReason},
+                   Property{"StatusSince", &PathObject::StatusSince},
+                   Property{"StatusSinceMonotonic", &PathObject::StatusSinceMonotonic},
+                   Property{"Metered", &PathObject::Metered},
+                   Property{"WaitsFor", &PathObject::WaitsFor}};
     Snapshot<std::remove_const_t<decltype(kProperties)>> snapshot_;
 };
 

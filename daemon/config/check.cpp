@@ -107,6 +107,8 @@ private:
         if (!path.remote_ipaddr)
             return;
         must_be_outside("remote_ipaddr", *path.remote_ipaddr);
+        if (path.remote_ipaddr->is_unspecified())
+            return; // keepalives say which path they are of
         const PathSocket socket = socket_of(*connection_, path);
         const auto same_as = [&](const std::string &where) {
             error(section, "remote_ipaddr", path.remote_ipaddr->to_string(),
@@ -175,7 +177,7 @@ private:
             networks_.emplace(tunnel_pair(c), fmt::format("the tunnel of {}", c.file));
         }
         for (std::size_t n = 0; n < c.paths.size(); ++n) {
-            if (c.paths[n].remote_ipaddr)
+            if (c.paths[n].remote_ipaddr && !c.paths[n].remote_ipaddr->is_unspecified())
                 sockets_.emplace(socket_of(c, c.paths[n]), fmt::format("[{}] in {}", path_section(n), c.file));
         }
         for (std::size_t n = 0; n < c.networks.size(); ++n)

@@ -206,7 +206,7 @@ constexpr std::array kPathFields{
     private_address(), // before public_ipaddr, which may refer to it
     public_address(),
     gateway_address(),
-    field::address<&PathConfig::remote_ipaddr, AddressUse::kHost>("remote_ipaddr", Need::kPeer),
+    field::address<&PathConfig::remote_ipaddr, AddressUse::kHostOrAutomatic>("remote_ipaddr", Need::kPeer),
     field::seconds<&PathConfig::keepalive, 0, kMaxKeepalive>("keepalive_time"),
     field::milliseconds<&PathConfig::keepalive, kMinMilliseconds, kMaxKeepalive * 1000>("keepalive_msec",
                                                                                         "keepalive_time"),
@@ -332,12 +332,27 @@ private:
         check_version(entries, "gw_ipaddr", path.gateway_ipaddr.version(), path.ip_ver);
         if (path.remote_ipaddr) {
             check_version(entries, "remote_ipaddr", path.remote_ipaddr->version(), path.ip_ver);
-            if (*path.remote_ipaddr == path.private_ipaddr)
+            if (path.remote_ipaddr->is_unspecified())
+                check_learning(*entries.at("remote_ipaddr"), path);
+            else if (*path.remote_ipaddr == path.private_ipaddr)
                 error(*entries.at("remote_ipaddr"), "must not be the path's own address");
             else if (path.remote_ipaddr->is_loopback() && entries.contains("interface_name") &&
                      path.interface_name != "lo")
                 error(*entries.at("remote_ipaddr"),
                       "must be a unicast address of the peer: a loopback address is this host's own");
+        }
+
+        const bool is_without_keepalives =
+            path.keepalive == base::Duration::zero() &&
+            section.has("keepalive_time") == entries.contains("keepalive_time") && // else there is an error already
+            section.has("keepalive_msec") == entries.contains("keepalive_msec");
+        if (config_.auth_type == AuthType::kHmacSha256 && grammar_ == Grammar::kConnection && is_without_keepalives &&
+            !(path.remote_ipaddr && path.remote_ipaddr->is_unspecified())) { // likewise
+            const IniEntry *at = entry(entries, "keepalive_time");
+            problems_.warning(
+                at != nullptr ? at->line : section.line, "keepalive_time", at != nullptr ? at->value : "",
+                "without keepalives nothing of the path is authenticated, and a peer that sends some finds "
+                "it dead: auth_type = 3 needs them on both hosts");
         }
 
         const IniEntry *dead = entry(entries, "dead_msec");
@@ -359,6 +374,17 @@ private:
             else
                 cmd_default_ = entries.at("cmd_default");
         }
+    }
+
+    // A peer that may be anywhere is found by its keepalives, if nobody can forge them.
+    void check_learning(const IniEntry &remote, const PathConfig &path)
+    {
+        if (config_.lines.line("connection", "auth_type") == 0)
+            return; // not understood, which is an error already
+        if (config_.auth_type != AuthType::kHmacSha256)
+            error(remote, "must be the address of the peer: to learn it from its keepalives needs auth_type = 3");
+        else if (path.keepalive == base::Duration::zero())
+            error(remote, "is learned from the peer's keepalives: it needs a keepalive_time or keepalive_msec above 0");
     }
 
     void finish(const KnownEntries &entries, const IniSection &section, const NetworkConfig &network)

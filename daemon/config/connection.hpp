@@ -41,8 +41,8 @@ struct PathConfig {
     // Unspecified (0.0.0.0 or ::): to be found automatically. private_ipaddr is public_ipaddr where the file has none.
     base::Address private_ipaddr;
     base::Address public_ipaddr;
-    base::Address gateway_ipaddr; // the path's own or its remote address: directly connected
-    std::optional<base::Address> remote_ipaddr;
+    base::Address gateway_ipaddr;               // the path's own or its remote address: directly connected
+    std::optional<base::Address> remote_ipaddr; // unspecified: learned from the peer's keepalives (auth_type 3)
     base::Duration keepalive{0}; // keepalive_time or keepalive_msec; 0: none are sent and none are waited for
     base::Duration dead{0};      // dead_time or dead_msec; 3 x keepalive where the file has none
     std::uint16_t weight_out = 1;

@@ -41,7 +41,7 @@ KeepaliveSession::KeepaliveSession(const proto::ControlKey &key, const base::Add
 }
 
 void KeepaliveSession::make(base::Instant now, std::size_t number, const PathTraffic &traffic,
-                            std::optional<std::uint32_t> highest_sequence,
+                            std::optional<std::uint32_t> highest_sequence, std::uint64_t challenge,
                             std::span<std::byte, proto::kSessionKeepaliveSize> to) noexcept
 {
     Path &path = paths_[number];
@@ -49,6 +49,8 @@ void KeepaliveSession::make(base::Instant now, std::size_t number, const PathTra
     keepalive.version = local_.version();
     keepalive.path = static_cast<std::uint8_t>(number);
     keepalive.highest_sequence = highest_sequence;
+    keepalive.from = local_;
+    keepalive.to = remote_;
     keepalive.counter = ++counter_;
     keepalive.sent_at = base::microseconds(now);
     keepalive.packets_sent = traffic.sent;
@@ -62,33 +64,42 @@ void KeepaliveSession::make(base::Instant now, std::size_t number, const PathTra
     keepalive.receiver = peer_;
     keepalive.offer = offer_;
     keepalive.packets_lost = path.progress.lost;
+    keepalive.challenge = challenge;
     keepalive.response = path.progress.response;
     if (path.progress.counter != 0) {
+        keepalive.observed = path.progress.source;
         keepalive.echo = path.progress.echo;
         keepalive.echo_delay = base::microseconds(now - path.progress.received_at);
     }
     encode_session_keepalive(keepalive, send_key_, to);
 }
 
-KeepaliveTaken KeepaliveSession::take(base::Instant now, std::size_t number, base::ConstOctets datagram,
-                                      const PathTraffic &traffic, const RandomNumber &random) noexcept
+KeepaliveTaken KeepaliveSession::take(base::Instant now, std::size_t number, const base::Endpoint &source,
+                                      bool is_usual, base::ConstOctets datagram, const PathTraffic &traffic,
+                                      const RandomNumber &random) noexcept
 {
-    const auto drop = [](DropReason reason) { return KeepaliveTaken{reason, false, false, std::nullopt}; };
+    KeepaliveTaken taken;
+    const auto drop = [&taken](DropReason reason) {
+        taken.drop = reason;
+        return taken;
+    };
     const auto keepalive = proto::decode_session_keepalive(datagram);
     if (!keepalive)
         return drop(keepalive.error());
-    if (keepalive->path != number || keepalive->version != local_.version())
+    if (keepalive->path != number || keepalive->version != local_.version() || keepalive->from != remote_ ||
+        keepalive->to != local_)
         return drop(DropReason::kBadKeepalive);
 
     Path &path = paths_[number];
-    KeepaliveTaken taken;
+    base::Instant &next_answer = is_usual ? path.next_answer : path.next_answer_elsewhere;
     if (is_current(*keepalive)) {
         if (!receive_key_.verifies(datagram, proto::kSessionKeepaliveMac))
             return drop(DropReason::kWrongMac);
+        taken.counter = keepalive->counter;
         if (keepalive->counter <= path.progress.counter)
             return drop(DropReason::kNotFresh);
         taken.send =
-            keepalive->challenge != 0 && keepalive->challenge != path.progress.response && may_answer(now, path);
+            keepalive->challenge != 0 && keepalive->challenge != path.progress.response && may_answer(now, next_answer);
     } else {
         other_key_.derive(
             key_, {proto::KeyUse::Purpose::kKeepalive, remote_, local_, keepalive->sender, keepalive->receiver});
@@ -97,7 +108,7 @@ KeepaliveTaken KeepaliveSession::take(base::Instant now, std::size_t number, bas
         if (keepalive->receiver != offer_) {
             taken.drop = DropReason::kNotFresh;
             // To one that offers nothing, or what it has used since, no answer would be taken.
-            if (keepalive->offer != kNone && keepalive->offer != peer_ && may_answer(now, path)) {
+            if (keepalive->offer != kNone && keepalive->offer != peer_ && may_answer(now, next_answer)) {
                 path.answer_to = keepalive->offer;
                 taken.send = true;
             }
@@ -106,9 +117,13 @@ KeepaliveTaken KeepaliveSession::take(base::Instant now, std::size_t number, bas
         begin(*keepalive, random);
         taken.is_new_session = true;
         taken.send = true;
+        taken.counter = keepalive->counter;
     }
     advance(now, path, *keepalive, traffic);
+    path.progress.source = source;
     taken.highest_sequence = keepalive->highest_sequence;
+    taken.response = keepalive->response;
+    taken.observed = keepalive->observed;
     return taken;
 }
 
@@ -122,11 +137,17 @@ bool KeepaliveSession::is_current(const SessionKeepalive &keepalive) const noexc
     return sessions_ != 0 && keepalive.sender == peer_ && keepalive.receiver == own_;
 }
 
-bool KeepaliveSession::may_answer(base::Instant now, Path &path) noexcept
+bool KeepaliveSession::claims_session(base::ConstOctets datagram) const noexcept
 {
-    if (now < path.next_answer)
+    const auto keepalive = proto::decode_session_keepalive(datagram);
+    return keepalive && is_current(*keepalive);
+}
+
+bool KeepaliveSession::may_answer(base::Instant now, base::Instant &next) noexcept
+{
+    if (now < next)
         return false;
-    path.next_answer = now + kKeepaliveAnswerInterval;
+    next = now + kKeepaliveAnswerInterval;
     return true;
 }
 

@@ -36,6 +36,11 @@ struct KeepaliveTaken {
     bool is_new_session = false;           // the peer has restarted, or we have: the random number has been used up
     bool send = false;                     // one is to be made and sent by this path now
     std::optional<std::uint32_t> highest_sequence; // of a fresh one: what the path has brought up to here is all of it
+    // Of one of the session, even if it has come before.
+    std::uint64_t counter = 0;
+    // Of a fresh one: the challenge that it brings back, and where the peer sees us on this path (port 0: nothing yet).
+    std::uint64_t response = 0;
+    base::Endpoint observed{};
 };
 
 // The keepalives of a connection of authentication type 3 on all its paths: makes ours, and says of the peer's whether
@@ -50,16 +55,21 @@ public:
                      std::size_t paths, const proto::RandomNumber &random);
 
     // The next keepalive by the path of that number. `highest_sequence` is that of the data packets that the connection
-    // has sent, nothing if none.
+    // has sent, nothing if none; `challenge` is for whoever is where it goes (0: none).
     void make(base::Instant now, std::size_t number, const PathTraffic &traffic,
-              std::optional<std::uint32_t> highest_sequence,
+              std::optional<std::uint32_t> highest_sequence, std::uint64_t challenge,
               std::span<std::byte, proto::kSessionKeepaliveSize> to) noexcept;
 
-    // A control message that has come to the data port by a path. `random` is fresh; as long as is_new_session is not
-    // set it may be given again. Reasons for a drop: those of decode_session_keepalive(); kBadKeepalive also for
-    // another path or IP version; kWrongMac; kNotFresh.
-    KeepaliveTaken take(base::Instant now, std::size_t number, base::ConstOctets datagram, const PathTraffic &traffic,
+    // A control message that has come to the data port by a path, from `source`; `is_usual` says that the path's
+    // packets come from there. `random` is fresh; as long as is_new_session is not set it may be given again. Reasons
+    // for a drop: those of decode_session_keepalive(); kBadKeepalive also for other tunnel addresses, another path or
+    // IP version; kWrongMac; kNotFresh. What is to be sent now goes to `source`.
+    KeepaliveTaken take(base::Instant now, std::size_t number, const base::Endpoint &source, bool is_usual,
+                        base::ConstOctets datagram, const PathTraffic &traffic,
                         const proto::RandomNumber &random) noexcept;
+
+    // Whether a control message says that it is of the session, so that its key is at hand.
+    bool claims_session(base::ConstOctets datagram) const noexcept;
 
     // Sessions that have begun. 0: the peer has not been heard yet.
     std::uint64_t sessions() const noexcept { return sessions_; }
@@ -71,6 +81,7 @@ private:
         std::uint64_t counter = 0; // of the last fresh keepalive
         std::uint64_t echo = 0;    // when that was sent
         base::Instant received_at; // and when it came
+        base::Endpoint source;     // and where from
         std::uint64_t response = 0;
         std::optional<PathTraffic> start; // sent by the peer, and received, when the first one came
         std::uint64_t lost = 0;           // of what it has sent since
@@ -80,7 +91,9 @@ private:
         PathMeasure measure;
         PathMeasure earlier; // its counts when the session began
         std::optional<proto::RandomNumber> answer_to;
+        // Whoever is elsewhere does not use up the answers for where the peer usually is.
         base::Instant next_answer;
+        base::Instant next_answer_elsewhere;
     };
 
     proto::KeyUse use_to_send(const proto::RandomNumber &sender, const proto::RandomNumber &receiver) const noexcept;
@@ -88,7 +101,7 @@ private:
     static void advance(base::Instant now, Path &path, const proto::SessionKeepalive &keepalive,
                         const PathTraffic &traffic) noexcept;
     bool is_current(const proto::SessionKeepalive &keepalive) const noexcept;
-    static bool may_answer(base::Instant now, Path &path) noexcept;
+    static bool may_answer(base::Instant now, base::Instant &next) noexcept;
 
     const proto::ControlKey key_;
     const base::Address local_;

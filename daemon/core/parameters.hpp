@@ -22,18 +22,23 @@ enum class PathStatus : std::uint8_t {
     kDisabled = 0xff,       // cannot be used: its sockets could not be made
 };
 
-// What the data plane must know of a path; addresses are the ones in use, whatever the file says.
+// What the data plane must know of a path; its own address is the one in use, whatever the file says.
 struct PathParameters {
-    std::string interface;               // name of the interface its packets leave by
-    base::Endpoint local;                // private address, local_port
-    base::Endpoint remote;               // remote_ipaddr, remote_port
-    std::uint16_t weight = 1;            // 1-10000 (guide weight_out)
-    base::Duration keepalive{0};         // time between keepalives; 0: none are sent and none are waited for
-    base::Duration dead{0};              // without a keepalive for so long the path is dead
-    PathStatus status = PathStatus::kUp; // how it starts
+    std::string interface;                 // name of the interface its packets leave by
+    base::Endpoint local;                  // private address, local_port
+    base::Endpoint remote;                 // remote_ipaddr, remote_port; unspecified: to be learned
+    std::optional<base::Endpoint> learned; // from keepalives of authentication type 3: where the peer is now
+    bool is_proved = true;                 // that the peer is at `remote`: false if only a peer says so
+    std::uint16_t weight = 1;              // 1-10000 (guide weight_out)
+    base::Duration keepalive{0};           // time between keepalives; 0: none are sent and none are waited for
+    base::Duration dead{0};                // without a keepalive for so long the path is dead
+    PathStatus status = PathStatus::kUp;   // how it starts
+
+    // Where its packets go; unspecified if that is not known.
+    const base::Endpoint &peer() const { return learned ? *learned : remote; }
 };
 
-// Whether a path is still the one of that number, though its own address or settings may have changed.
+// Whether a path is still the one of that number, though addresses that were found, or settings, may have changed.
 inline bool is_same_path(const PathParameters &before, const PathParameters &after)
 {
     return before.interface == after.interface && before.remote.address == after.remote.address;

@@ -141,10 +141,12 @@ Routing::Wanted Routing::plan(std::span<const Route> tunnels, std::span<const Pa
         const auto table = tables_.find(path.local);
         if (table == tables_.end())
             continue;
-        add(path, table->second, whole(path.remote));
+        const bool is_anywhere = path.remote.is_unspecified();
+        if (!is_anywhere)
+            add(path, table->second, whole(path.remote));
         wanted.rules.insert(rule(kPathRulePriority, path.local, table->second, 0));
         const base::IpVersion version = path.local.version();
-        if (!defaults.contains(version))
+        if (!is_anywhere && !defaults.contains(version))
             continue;
         add(path, table->second, default_of(version));
         wanted.rules.insert(rule(kAnswerRulePriority, path.local, kMainTable, 1));

@@ -14,7 +14,7 @@
 // by the path's own interface and gateway.
 namespace mpt::net {
 
-// The packets of a path that come from `local` and go to `remote`.
+// The packets of a path that come from `local` and go to `remote`, or anywhere if that is unspecified.
 struct PathRoute {
     std::string interface; // up, and with the address
     base::Address local;
@@ -34,7 +34,8 @@ inline constexpr std::uint32_t kPathTables = 1000;
 // While a tunnel has a default route, what comes from a path's local address, such as an answer of this host to
 // somebody out there, must not go into the tunnel, which takes it from no such address. So, behind all other rules but
 // the kernel's own: "from ADDRESS lookup main suppress_prefixlength 1", what the main table says besides default
-// routes, ours and theirs, then "from ADDRESS lookup TABLE", whose default route is the path's.
+// routes, ours and theirs, then "from ADDRESS lookup TABLE", whose default route is the path's. A path whose peer may
+// be anywhere has the same.
 inline constexpr std::uint32_t kAnswerRulePriority = 32765;
 
 class Routing {

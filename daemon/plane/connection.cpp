@@ -34,6 +34,17 @@ core::LivenessSettings liveness_settings_of(const core::PathParameters &path)
     return {path.keepalive, path.dead, path.status};
 }
 
+// How often the control thread is told of the same thing, at most.
+constexpr base::Duration kTellingInterval = std::chrono::seconds(1);
+
+std::uint64_t random_challenge() noexcept
+{
+    std::uint64_t number = 0;
+    while (number == 0)
+        sys::fill_random(std::as_writable_bytes(std::span(&number, 1)));
+    return number;
+}
+
 core::PathTraffic traffic_of(const Path &path)
 {
     return {path.counters.packets_out.get(), path.counters.packets_in.get()};
@@ -82,16 +93,25 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             continue;
         }
         const PathLink &link = next.links[i];
-        path.socket = link.connected ? link.connected.get() : link.listening.get();
+        const core::PathParameters &parameters = next.parameters.paths[i];
+        const bool is_known = !parameters.peer().address.is_unspecified();
+        path.socket = !is_known ? nullptr : link.connected ? link.connected.get() : link.listening.get();
         path.remote = link.connected ? nullptr : &link.remote;
         path.keepalive_socket = link.listening.get();
-        path.keepalive_remote = &link.remote;
-        if (before != nullptr && i < before->parameters.paths.size() &&
-            !core::is_same_path(before->parameters.paths[i], next.parameters.paths[i])) {
+        path.keepalive_remote = is_known ? &link.remote : nullptr;
+        const core::PathParameters *last =
+            before != nullptr && i < before->parameters.paths.size() ? &before->parameters.paths[i] : nullptr;
+        const bool is_same = last != nullptr && core::is_same_path(*last, parameters);
+        if (last != nullptr && !is_same) {
             path.liveness.reset(); // nothing that is known is about this one
             path.orders_by_hand = path.orders_by_peer = 0;
         }
-        const core::LivenessSettings liveness = liveness_settings_of(next.parameters.paths[i]);
+        if (!is_same || last->peer() != parameters.peer())
+            path.whereabouts.set_address(parameters.peer(), parameters.learned || parameters.is_proved,
+                                         random_challenge());
+        if (!is_same || last->local != parameters.local)
+            path.observed = {};
+        const core::LivenessSettings liveness = liveness_settings_of(parameters);
         if (!path.liveness) {
             path.liveness.emplace(now, liveness);
             path.usable = true; // for update_usable() to take one that is not out of the reorder buffer, too
@@ -130,14 +150,15 @@ void Connection::apply_session(const ConnectionEntry *before)
     sys::fill_random(session_random_);
     session_.emplace(*next.keepalive_key, next.local, next.remote, next.paths.size(), session_random_);
     sys::fill_random(session_random_);
+    challenge_random_ = random_challenge();
 }
 
-std::optional<std::uint32_t> Connection::take_keepalive(std::uint32_t path, base::ConstOctets datagram,
-                                                        const proto::GrePacket &packet, base::Instant now,
-                                                        EventQueue &events)
+std::optional<std::uint32_t> Connection::take_keepalive(std::uint32_t path, const base::Endpoint &source,
+                                                        base::ConstOctets datagram, const proto::GrePacket &packet,
+                                                        base::Instant now, StrangerLimit &strangers, EventQueue &events)
 {
     if (session_)
-        return take_session_keepalive(path, datagram, now, events);
+        return take_session_keepalive(path, source, datagram, now, strangers, events);
     PathCounters &counters = paths[path].counters;
     const auto keepalive = proto::decode_keepalive(packet);
     if (!keepalive) {
@@ -151,23 +172,52 @@ std::optional<std::uint32_t> Connection::take_keepalive(std::uint32_t path, base
     return std::nullopt;
 }
 
-std::optional<std::uint32_t> Connection::take_session_keepalive(std::uint32_t path, base::ConstOctets datagram,
-                                                                base::Instant now, EventQueue &events)
+std::optional<std::uint32_t> Connection::take_session_keepalive(std::uint32_t path, const base::Endpoint &source,
+                                                                base::ConstOctets datagram, base::Instant now,
+                                                                StrangerLimit &strangers, EventQueue &events)
 {
     Path &by = paths[path];
-    const core::KeepaliveTaken taken = session_->take(now, path, datagram, traffic_of(by), session_random_);
+    const bool is_usual = source == by.whereabouts.address();
+    if (!is_usual && !session_->claims_session(datagram) && !strangers.allow(now, source.address)) {
+        by.counters.drops.add(Drop::kRateLimit);
+        return std::nullopt;
+    }
+    const core::KeepaliveTaken taken =
+        session_->take(now, path, source, is_usual, datagram, traffic_of(by), session_random_);
     if (taken.is_new_session)
         sys::fill_random(session_random_);
+    const core::Whereabouts where = by.whereabouts.on_keepalive(now, source, taken, challenge_random_);
+    if (where.is_used)
+        challenge_random_ = random_challenge();
     if (taken.drop) {
         by.counters.drops.add(*taken.drop);
     } else {
         by.counters.keepalives_in.add();
         publish(session_->measure(path), by.measure);
-        on_keepalive(path, now, events);
     }
-    if (taken.send && by.liveness->sends_keepalives())
-        send_keepalive(path, now);
+    if (where.lives)
+        on_keepalive(path, now, events);
+    tell_whereabouts(path, taken, where, now, events);
+    if ((taken.send || where.challenge) && by.liveness->sends_keepalives())
+        send_keepalive_to(path, source, now);
     return taken.highest_sequence;
+}
+
+void Connection::tell_whereabouts(std::uint32_t path, const core::KeepaliveTaken &taken, const core::Whereabouts &where,
+                                  base::Instant now, EventQueue &events)
+{
+    Path &by = paths[path];
+    const base::Endpoint &address = by.whereabouts.address();
+    const bool follows = address == entry->parameters.paths[path].peer();
+    if (where.has_moved || (where.lives && !follows && now >= by.next_moved)) {
+        by.next_moved = now + kTellingInterval;
+        events.push({id_, path, PathMoved{address}, now});
+    }
+    if (taken.observed.port != 0 && taken.observed != by.observed && now >= by.next_observed &&
+        events.push({id_, path, PathObserved{taken.observed}, now})) {
+        by.next_observed = now + kTellingInterval;
+        by.observed = taken.observed;
+    }
 }
 
 void Connection::on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events)
@@ -269,28 +319,43 @@ void Connection::update_usable(base::Instant now)
 
 void Connection::send_keepalive(std::uint32_t number, base::Instant now)
 {
+    const Path &path = paths[number];
+    if (path.keepalive_socket != nullptr && path.keepalive_remote != nullptr)
+        send_keepalive(number, *path.keepalive_remote, path.whereabouts.challenge_for(path.whereabouts.address()), now);
+}
+
+void Connection::send_keepalive_to(std::uint32_t number, const base::Endpoint &to, base::Instant now)
+{
+    const Path &path = paths[number];
+    if (path.keepalive_socket != nullptr)
+        send_keepalive(number, sys::SocketAddress(to, path.keepalive_socket->scope()),
+                       path.whereabouts.challenge_for(to), now);
+}
+
+void Connection::send_keepalive(std::uint32_t number, const sys::SocketAddress &to, std::uint64_t challenge,
+                                base::Instant now)
+{
     Path &path = paths[number];
-    if (path.keepalive_socket == nullptr)
-        return;
     std::array<std::byte, std::max(proto::kKeepaliveSize, proto::kSessionKeepaliveSize)> room;
     base::ConstOctets octets;
     if (session_) {
         // It would overtake what waits for room in the send buffer.
         const bool is_behind_data = next_sequence != 0 && path.batch == nullptr;
         const auto highest = is_behind_data ? std::optional(next_sequence - 1) : std::nullopt;
-        const auto to = std::span(room).first<proto::kSessionKeepaliveSize>();
-        session_->make(now, number, traffic_of(path), highest, to);
-        octets = to;
+        const auto made = std::span(room).first<proto::kSessionKeepaliveSize>();
+        session_->make(now, number, traffic_of(path), highest, challenge, made);
+        octets = made;
     } else {
-        const auto to = std::span(room).first<proto::kKeepaliveSize>();
-        proto::encode_keepalive({entry->parameters.local, entry->parameters.remote}, to);
-        octets = to;
+        const auto made = std::span(room).first<proto::kKeepaliveSize>();
+        proto::encode_keepalive({entry->parameters.local, entry->parameters.remote}, made);
+        octets = made;
     }
-    if (path.keepalive_socket->send(octets, path.keepalive_remote))
+    if (path.keepalive_socket->send(octets, &to))
         path.counters.keepalives_out.add();
     else
         path.counters.drops.add(Drop::kSendError);
-    path.socket->retry_segments();
+    if (path.socket != nullptr)
+        path.socket->retry_segments();
 }
 
 } // namespace mpt::plane

@@ -3,11 +3,13 @@
 
 #include "daemon/core/keepalive_session.hpp"
 #include "daemon/core/liveness.hpp"
+#include "daemon/core/path_validation.hpp"
 #include "daemon/core/reorder_buffer.hpp"
 #include "daemon/core/scheduler.hpp"
 #include "daemon/plane/counters.hpp"
 #include "daemon/plane/event_queue.hpp"
 #include "daemon/plane/source_filter.hpp"
+#include "daemon/plane/stranger_limit.hpp"
 #include "daemon/plane/udp_socket.hpp"
 #include "daemon/sys/event_loop.hpp"
 
@@ -42,14 +44,19 @@ struct Path {
 
     Connection *connection = nullptr; // whose it is
     std::optional<core::Liveness> liveness;
-    UdpSocket *socket = nullptr;                // what its datagrams leave by; null: it waits for its interface
+    core::PathValidation whereabouts; // of authentication type 3
+    base::Instant next_moved{};       // when its end may be told of again
+    base::Endpoint observed{};        // what was told last
+    base::Instant next_observed{};
+
+    UdpSocket *socket = nullptr; // what its datagrams leave by; null: it waits for its interface, or for the peer
     const sys::SocketAddress *remote = nullptr; // where to, if the socket is not a connected one
     UdpSocket *keepalive_socket = nullptr;      // not the one of the data, whose send buffer is full under load
-    const sys::SocketAddress *keepalive_remote = nullptr;
-    SendBatch *batch = nullptr;       // what is being gathered for it
-    base::Instant congested_until{};  // until then what its send buffer does not take is dropped
-    bool usable = false;              // as the scheduler has been told
-    std::uint32_t orders_by_hand = 0; // that were followed
+    const sys::SocketAddress *keepalive_remote = nullptr; // null: not known
+    SendBatch *batch = nullptr;                           // what is being gathered for it
+    base::Instant congested_until{};                      // until then what its send buffer does not take is dropped
+    bool usable = false;                                  // as the scheduler has been told
+    std::uint32_t orders_by_hand = 0;                     // that were followed
     std::uint32_t orders_by_peer = 0;
 };
 
@@ -73,10 +80,11 @@ public:
     void apply(const ConnectionEntry &next, base::Instant now, EventQueue &events,
                std::vector<base::ConstOctets> &released);
 
-    // A control message has come by the path: proves that it lives if it is a keepalive of the peer, or is dropped and
-    // counted. Returns the highest number that the peer has sent, if it says so.
-    std::optional<std::uint32_t> take_keepalive(std::uint32_t path, base::ConstOctets datagram,
-                                                const proto::GrePacket &packet, base::Instant now, EventQueue &events);
+    // A control message has come by the path, from `source`: proves that it lives if it is a keepalive of the peer, or
+    // is dropped and counted. Returns the highest number that the peer has sent, if it says so.
+    std::optional<std::uint32_t> take_keepalive(std::uint32_t path, const base::Endpoint &source,
+                                                base::ConstOctets datagram, const proto::GrePacket &packet,
+                                                base::Instant now, StrangerLimit &strangers, EventQueue &events);
     // A data packet has come by a dead path.
     void on_data(std::uint32_t path, base::Instant now, EventQueue &events);
     // The flag of some interface has changed.
@@ -112,13 +120,20 @@ private:
     void update_usable(base::Instant now);
     void apply_session(const ConnectionEntry *before);
     void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
-    std::optional<std::uint32_t> take_session_keepalive(std::uint32_t path, base::ConstOctets datagram,
-                                                        base::Instant now, EventQueue &events);
+    std::optional<std::uint32_t> take_session_keepalive(std::uint32_t path, const base::Endpoint &source,
+                                                        base::ConstOctets datagram, base::Instant now,
+                                                        StrangerLimit &strangers, EventQueue &events);
+    void tell_whereabouts(std::uint32_t path, const core::KeepaliveTaken &taken, const core::Whereabouts &where,
+                          base::Instant now, EventQueue &events);
+    // To where the path's packets go, if that is known.
     void send_keepalive(std::uint32_t number, base::Instant now);
+    void send_keepalive_to(std::uint32_t number, const base::Endpoint &to, base::Instant now);
+    void send_keepalive(std::uint32_t number, const sys::SocketAddress &to, std::uint64_t challenge, base::Instant now);
 
     std::uint64_t id_;
     std::optional<core::KeepaliveSession> session_; // of authentication type 3
     proto::RandomNumber session_random_{};          // for its next session
+    std::uint64_t challenge_random_ = 0;            // for the next address that is tried
     core::ReorderSettings reorder_settings_;
     std::size_t reorder_paths_;
     std::optional<base::Instant> path_deadline_;

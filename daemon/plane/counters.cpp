@@ -28,6 +28,8 @@ std::string_view to_string(Drop drop) noexcept
         return "tun write";
     case Drop::kTooBig:
         return "too big";
+    case Drop::kRateLimit:
+        return "rate limit";
     }
     return "unknown";
 }

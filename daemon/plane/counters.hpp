@@ -35,9 +35,10 @@ enum class Drop : std::uint8_t {
     kSpoofed,      // from the peer: the inner source is none of its addresses and networks
     kTunWrite,     // the kernel did not take it on the tunnel
     kTooBig,       // larger than what the path carries in one piece
+    kRateLimit,    // one of too many keepalives from elsewhere
 };
 
-constexpr std::size_t kDropCount = 11;
+constexpr std::size_t kDropCount = 12;
 
 // The reason in a few words, such as "no connection".
 std::string_view to_string(Drop drop) noexcept;

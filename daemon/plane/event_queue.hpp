@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "daemon/base/address.hpp"
 #include "daemon/core/liveness.hpp"
 #include "daemon/plane/mailbox.hpp"
 
@@ -9,14 +10,25 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <variant>
 
 namespace mpt::plane {
 
-// A path's status has changed, at its worker.
+// The peer is somewhere else now, as it has proved. Told again while the path does not follow.
+struct PathMoved {
+    base::Endpoint to;
+};
+
+// The peer sees the path's packets come from there.
+struct PathObserved {
+    base::Endpoint at;
+};
+
+// Something has happened to a path, at its worker: its status has changed, or one of these.
 struct PathEvent {
     std::uint64_t connection = 0; // Connection::id
     std::uint32_t path = 0;
-    core::StatusChange change{};
+    std::variant<core::StatusChange, PathMoved, PathObserved> what{};
     base::Instant when{};
 };
 
@@ -26,16 +38,20 @@ class EventQueue {
 public:
     explicit EventQueue(const Wakeup &wakeup) noexcept : wakeup_(wakeup) {}
 
-    void push(const PathEvent &event) noexcept
+    // False if it does not fit.
+    bool push(const PathEvent &event) noexcept
     {
+        bool fits = true;
         const std::size_t tail = tail_.load(std::memory_order_relaxed);
         if (tail - head_.load(std::memory_order_acquire) == kSize) {
+            fits = false;
             lost_.fetch_add(1, std::memory_order_relaxed);
         } else {
             events_[tail % kSize] = event;
             tail_.store(tail + 1, std::memory_order_release);
         }
         wakeup_.signal();
+        return fits;
     }
 
     std::optional<PathEvent> pop() noexcept

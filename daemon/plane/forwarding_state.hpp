@@ -6,6 +6,7 @@
 #include "daemon/plane/link_flags.hpp"
 #include "daemon/plane/tun.hpp"
 #include "daemon/plane/udp_socket.hpp"
+#include "daemon/proto/session_keepalive.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -30,11 +31,11 @@ struct PathLink {
     // Shared by the forwarding states that follow one another: the last one to go closes the socket.
     std::shared_ptr<UdpSocket> listening; // null: the path waits for its interface or address
     std::shared_ptr<UdpSocket> connected; // null: datagrams leave by the listening socket
-    sys::SocketAddress remote;
-    LinkFlag interface_ready;     // what the watch over the links says, at once
-    bool interface_up = false;    // what the control thread says: there, up and with carrier
-    bool address_present = false; // the interface has the path's local address
-    bool socket_works = true;     // false: the sockets could not be made
+    sys::SocketAddress remote;            // where to, if that is known
+    LinkFlag interface_ready;             // what the watch over the links says, at once
+    bool interface_up = false;            // what the control thread says: there, up and with carrier
+    bool address_present = false;         // the interface has the path's local address
+    bool socket_works = true;             // false: the sockets could not be made
     Order by_hand;
     Order by_peer;
 };
@@ -62,6 +63,8 @@ struct SocketEntry {
     // Of a listening socket: by the whole source, else (a NAT changed the port) by its address alone.
     std::unordered_map<base::Endpoint, PathReference> by_endpoint;
     std::unordered_map<base::Address, PathReference> by_address;
+    // And of keepalives of authentication type 3, which may come from anywhere, by what they say.
+    std::unordered_map<proto::KeepaliveName, PathReference> by_name;
 };
 
 struct TunnelEntry {

@@ -141,7 +141,7 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
         for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
             const core::PathParameters &before = previous->parameters.paths[i];
             const core::PathParameters &after = parameters.paths[i];
-            if (before.interface == after.interface && before.local == after.local && before.remote == after.remote)
+            if (before.interface == after.interface && before.local == after.local && before.peer() == after.peer())
                 next->links[i] = previous->links[i];
         }
     }
@@ -205,7 +205,7 @@ base::Result<bool> Plane::open_path(const std::string &connection, std::size_t p
             return base::Failure(socket.error());
         link.listening = std::move(*socket);
     }
-    link.remote = sys::SocketAddress(parameters.remote, link.listening->scope());
+    link.remote = sys::SocketAddress(parameters.peer(), link.listening->scope());
     link.connected = connected ? std::move(connected) : connect(parameters);
     return true;
 }
@@ -264,11 +264,13 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
 
 std::shared_ptr<UdpSocket> Plane::connect(const core::PathParameters &path)
 {
+    if (path.peer().address.is_unspecified())
+        return nullptr;
     std::vector<std::weak_ptr<UdpSocket>> &connected = listening_.at({path.local, path.interface}).connected;
     std::erase_if(connected, [](const auto &socket) { return socket.expired(); });
     if (connected.size() >= kMaxConnected)
         return nullptr;
-    auto socket = UdpSocket::connect(path.local, path.interface, path.remote);
+    auto socket = UdpSocket::connect(path.local, path.interface, path.peer());
     if (!socket)
         return nullptr;
     connected.push_back(*socket);
@@ -352,22 +354,34 @@ base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) 
 void Plane::add_sockets(ForwardingState &state) const
 {
     std::map<const UdpSocket *, std::size_t> index;
+    std::set<std::pair<std::size_t, base::Address>> ambiguous; // addresses of several peers of a listening socket
     const auto index_of = [&](const std::shared_ptr<UdpSocket> &socket) {
         const auto [at, added] = index.try_emplace(socket.get(), state.sockets.size());
         if (added)
-            state.sockets.push_back(SocketEntry{socket, std::nullopt, {}, state.sockets.size(), {}, {}});
+            state.sockets.push_back(SocketEntry{socket, std::nullopt, {}, state.sockets.size(), {}, {}, {}});
         return at->second;
     };
     for (std::uint32_t c = 0; c < state.connections.size(); ++c) {
         const ConnectionEntry &connection = *state.connections[c];
         for (std::uint32_t p = 0; p < connection.links.size(); ++p) {
             const PathLink &link = connection.links[p];
-            const base::Endpoint &remote = connection.parameters.paths[p].remote;
+            const core::ConnectionParameters &parameters = connection.parameters;
+            const base::Endpoint &remote = parameters.paths[p].peer();
             if (!link.listening)
                 continue; // then there is no connected one, either
+            const PathReference path{c, p};
             const std::size_t listening = index_of(link.listening);
-            state.sockets[listening].by_endpoint.try_emplace(remote, PathReference{c, p});
-            state.sockets[listening].by_address.try_emplace(remote.address, PathReference{c, p});
+            if (parameters.keepalive_key)
+                state.sockets[listening].by_name.try_emplace(
+                    {parameters.remote, parameters.local, static_cast<std::uint8_t>(p)}, path);
+            if (remote.address.is_unspecified())
+                continue; // nor is it anywhere
+            state.sockets[listening].by_endpoint.try_emplace(remote, path);
+            const auto [other, is_first] = state.sockets[listening].by_address.try_emplace(remote.address, path);
+            // Peers behind one NAT. Who they are, keepalives with a MAC say, and whose port has changed.
+            if (!is_first && other->second.connection != c && parameters.keepalive_key &&
+                state.connections[other->second.connection]->parameters.keepalive_key)
+                ambiguous.emplace(listening, remote.address);
             if (!link.connected)
                 continue;
             SocketEntry &connected = state.sockets[index_of(link.connected)];
@@ -376,6 +390,8 @@ void Plane::add_sockets(ForwardingState &state) const
             connected.listening = listening;
         }
     }
+    for (const auto &[listening, address] : ambiguous)
+        state.sockets[listening].by_address.erase(address);
 }
 
 base::Result<std::uint64_t>

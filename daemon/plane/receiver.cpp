@@ -6,6 +6,7 @@
 #include "daemon/plane/tunnel.hpp"
 #include "daemon/proto/ecn.hpp"
 #include "daemon/proto/mss.hpp"
+#include "daemon/sys/entropy.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -66,9 +67,27 @@ std::optional<PathReference> find_path(const ForwardingState &state, const Socke
     return std::nullopt;
 }
 
+// A keepalive of authentication type 3 says itself which path it is of, wherever it comes from.
+std::optional<PathReference> find_named(const SocketEntry &listening, const proto::GrePacket &packet)
+{
+    const auto name = proto::name_of_session_keepalive(packet);
+    if (!name)
+        return std::nullopt;
+    const auto found = listening.by_name.find(*name);
+    return found == listening.by_name.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::uint64_t random_secret() noexcept
+{
+    std::uint64_t secret = 0;
+    sys::fill_random(std::as_writable_bytes(std::span(&secret, 1)));
+    return secret;
+}
+
 } // namespace
 
-Receiver::Receiver(EventQueue &events) : events_(events), buffer_(new std::byte[kSlots * kSlotSize])
+Receiver::Receiver(EventQueue &events)
+    : events_(events), strangers_(random_secret()), buffer_(new std::byte[kSlots * kSlotSize])
 {
     arrivals_.reserve(kSlots * proto::Join::kMaxSegments);
 }
@@ -117,28 +136,33 @@ void Receiver::take_message(const ForwardingState &state, const SocketEntry &soc
     const base::Octets octets(static_cast<std::byte *>(message.msg_hdr.msg_iov->iov_base), message.msg_len);
     const Told told = told_of(message.msg_hdr);
     const std::size_t step = told.segment == 0 ? octets.size() : told.segment;
-    sys::SocketAddress source;
-    std::memcpy(&source.v6, message.msg_hdr.msg_name, sizeof source.v6);
-    const auto from = find_path(state, socket, sys::endpoint_of(source));
-    if (!from) {
-        state.sockets[socket.listening].socket->drops.add(Drop::kWrongSource,
-                                                          step == 0 ? 1 : (octets.size() + step - 1) / step);
-        return;
-    }
+    sys::SocketAddress address;
+    std::memcpy(&address.v6, message.msg_hdr.msg_name, sizeof address.v6);
+    const base::Endpoint endpoint = sys::endpoint_of(address);
+    const Source source{endpoint, state.sockets[socket.listening], find_path(state, socket, endpoint),
+                        told.traffic_class};
     std::size_t offset = 0;
     do { // an empty datagram is one, too
-        take_datagram(state, *from, octets.subspan(offset, std::min(step, octets.size() - offset)), told.traffic_class,
-                      now);
+        take_datagram(state, source, octets.subspan(offset, std::min(step, octets.size() - offset)), now);
         offset += step;
     } while (offset < octets.size());
 }
 
-void Receiver::take_datagram(const ForwardingState &state, PathReference from, base::Octets datagram,
-                             std::uint8_t traffic_class, base::Instant now)
+void Receiver::take_datagram(const ForwardingState &state, const Source &source, base::Octets datagram,
+                             base::Instant now)
 {
+    const auto packet = proto::decode_gre(datagram);
+    std::optional<PathReference> path_of = source.path;
+    if (packet && packet->is_control)
+        if (const auto named = find_named(source.listening, *packet))
+            path_of = named;
+    if (!path_of) {
+        source.listening.socket->drops.add(Drop::kWrongSource);
+        return;
+    }
+    const PathReference from = *path_of;
     const ConnectionEntry &entry = *state.connections[from.connection];
     Path &path = entry.connection->paths[from.path];
-    const auto packet = proto::decode_gre(datagram);
     if (!packet) {
         path.counters.drops.add(packet.error());
         return;
@@ -150,8 +174,8 @@ void Receiver::take_datagram(const ForwardingState &state, PathReference from, b
         if (path.liveness->status() == core::PathStatus::kDead)
             entry.connection->on_data(from.path, now, events_);
         base::ConstOctets payload = packet->payload;
-        if ((traffic_class & proto::kEcnMask) != proto::kEcnNone &&
-            !proto::take_ecn(traffic_class, packet->version, datagram.last(payload.size()))) {
+        if ((source.traffic_class & proto::kEcnMask) != proto::kEcnNone &&
+            !proto::take_ecn(source.traffic_class, packet->version, datagram.last(payload.size()))) {
             path.counters.drops.add(Drop::kCongestion);
             payload = {}; // but its number has come
         }
@@ -161,7 +185,8 @@ void Receiver::take_datagram(const ForwardingState &state, PathReference from, b
                                     packet->has_sequence, payload});
         return;
     }
-    if (const auto highest = entry.connection->take_keepalive(from.path, datagram, *packet, now, events_))
+    if (const auto highest =
+            entry.connection->take_keepalive(from.path, source.address, datagram, *packet, now, strangers_, events_))
         reached_.push_back(Reached{from.connection, from.path, *highest});
     touched_.push_back(from.connection);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/plane/forwarding_state.hpp"
+#include "daemon/plane/stranger_limit.hpp"
 #include "daemon/proto/gre.hpp"
 
 #include <array>
@@ -54,9 +55,14 @@ private:
 
     void read(const ForwardingState &state, const SocketEntry &socket, std::size_t slots, base::Instant now);
     void take_message(const ForwardingState &state, const SocketEntry &socket, mmsghdr &message, base::Instant now);
-    // `traffic_class` is that of its IP header.
-    void take_datagram(const ForwardingState &state, PathReference from, base::Octets datagram,
-                       std::uint8_t traffic_class, base::Instant now);
+    // Where a datagram came from.
+    struct Source {
+        base::Endpoint address;
+        const SocketEntry &listening; // the socket of its local address and port
+        std::optional<PathReference> path;
+        std::uint8_t traffic_class; // of its IP header
+    };
+    void take_datagram(const ForwardingState &state, const Source &source, base::Octets datagram, base::Instant now);
     void deliver(const ForwardingState &state, base::Instant now);
     void deliver_connection(const ForwardingState &state, std::span<Arrival> arrivals, base::Instant now);
     // Writes a packet if it may be the peer's.
@@ -64,6 +70,7 @@ private:
     void write_released(Connection &connection, TunWriter &writer);
 
     EventQueue &events_;
+    StrangerLimit strangers_;
     std::unique_ptr<std::byte[]> buffer_; // slots, each with room for one message of the kernel
     std::vector<Arrival> arrivals_;
     std::vector<Reached> reached_;

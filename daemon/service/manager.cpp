@@ -90,14 +90,21 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
         parameters.weight = path.weight_out;
         parameters.keepalive = path.keepalive;
         parameters.dead = path.dead;
-        parameters.status = record.created_by.empty() ? static_cast<core::PathStatus>(path.status)
-                                                      : core::PathStatus::kDead; // or we would send where a peer likes
+        parameters.is_proved = record.created_by.empty(); // or we would send where a peer likes
+        parameters.status = parameters.is_proved && !path.remote_ipaddr->is_unspecified()
+                                ? static_cast<core::PathStatus>(path.status)
+                                : core::PathStatus::kDead;
         record.paths.push_back({parameters, stays ? paths[i].waits_for : ""});
         if (stays) {
             record.paths.back().last_local = paths[i].last_local;
             record.paths.back().route = paths[i].route;
+            record.paths.back().observed = paths[i].observed;
         }
         if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters)) {
+            if (paths[i].parameters.remote == parameters.remote && config.auth_type == config::AuthType::kHmacSha256) {
+                record.paths.back().parameters.learned = paths[i].parameters.learned;
+                record.paths.back().learned_at = paths[i].learned_at;
+            }
             record.paths.back().by_hand = paths[i].by_hand;
             record.paths.back().told = paths[i].told;
             record.paths.back().told_since = paths[i].told_since;
@@ -216,7 +223,10 @@ Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t pa
 {
     const config::PathConfig &config = record.config.paths[path];
     const std::string &interface = config.interface_name;
-    const base::Address &remote = record.paths[path].parameters.remote.address;
+    // A peer that may be anywhere is answered wherever it speaks from, before it is known to be there.
+    const core::PathParameters &parameters = record.paths[path].parameters;
+    const base::Address &remote =
+        parameters.remote.address.is_unspecified() ? parameters.remote.address : parameters.peer().address;
     PathSite site;
     site.local = config.private_ipaddr;
     if (site.local.is_unspecified())
@@ -231,8 +241,6 @@ Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t pa
         site.lacks = site.local.is_unspecified()
                          ? fmt::format("{} has no address yet", interface)
                          : fmt::format("{} does not have the address {}", interface, site.local.to_string());
-    else if (remote.is_unspecified())
-        site.lacks = "the address of the peer is not known";
     if (!site.lacks.empty() || site.local.is_link_local())
         return site;
 
@@ -293,6 +301,7 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
     const bool moved = at.parameters.local.address != local;
     if (moved) {
         at.parameters.local.address = local;
+        at.observed = {};
         if (!local.is_unspecified())
             at.last_local = local;
         plane_.set_connection(parameters_of(record));
@@ -408,18 +417,90 @@ void Manager::on_path_status(base::Instant now, const std::string &connection, s
         return;
     const bool up = change.to == core::PathStatus::kUp;
     PathRecord &at = record->paths[path];
-    if (now - at.told_since >= kTellingPeriod) {
-        at.told_since = now;
-        at.told = 0;
-    }
-    if (++at.told <= kMostTold)
-        notices.push_back(
-            {up ? Notice::Level::kInfo : Notice::Level::kWarning,
-             fmt::format("{} is {}{}", path_title(*record, path), words_of(change),
-                         at.told == kMostTold ? "; it changes too often for more to be said this minute" : ""),
-             up ? Event::kPathUp : Event::kPathDown, connection, path});
+    std::string text = fmt::format("{} is {}", path_title(*record, path), words_of(change));
+    if (may_tell(now, at, text))
+        notices.push_back({up ? Notice::Level::kInfo : Notice::Level::kWarning, std::move(text),
+                           up ? Event::kPathUp : Event::kPathDown, connection, path});
     if (observer_ != nullptr)
         observer_->on_path_status(*record, path, change);
+}
+
+bool Manager::may_tell(base::Instant now, PathRecord &path, std::string &text)
+{
+    if (now - path.told_since >= kTellingPeriod) {
+        path.told_since = now;
+        path.told = 0;
+    }
+    if (++path.told == kMostTold)
+        text += "; it changes too often for more to be said this minute";
+    return path.told <= kMostTold;
+}
+
+std::vector<Manager::PathPlace> Manager::same_sockets(const ConnectionRecord &record, std::size_t path,
+                                                      const base::Endpoint &peer)
+{
+    const core::PathParameters &parameters = record.paths[path].parameters;
+    std::vector<PathPlace> same;
+    for (const auto &other : connections_)
+        for (std::size_t i = 0; i < other->paths.size(); ++i) {
+            const core::PathParameters &its = other->paths[i].parameters;
+            if (&its != &parameters && its.peer() == peer && its.local == parameters.local &&
+                its.interface == parameters.interface)
+                same.push_back({*other, i});
+        }
+    return same;
+}
+
+base::Result<void> Manager::on_paths_moved(base::Instant now, const std::vector<PathMove> &moves, Notices &notices)
+{
+    std::vector<PathPlace> places;
+    for (const PathMove &move : moves) {
+        ConnectionRecord *record = find_record(move.connection);
+        if (record == nullptr || move.path >= record->paths.size() ||
+            record->config.auth_type != config::AuthType::kHmacSha256)
+            continue;
+        PathRecord &at = record->paths[move.path];
+        if (at.parameters.peer() == move.to)
+            continue;
+        // Of two hosts behind one NAT the later one has the port now. A file's word, and another path of the same host,
+        // go before.
+        const std::vector<PathPlace> before = same_sockets(*record, move.path, move.to);
+        if (std::any_of(before.begin(), before.end(), [&](const PathPlace &other) {
+                return &other.record == record || !other.record.paths[other.path].parameters.learned;
+            }))
+            continue;
+        for (const PathPlace &other : before) {
+            other.record.paths[other.path].parameters.learned.reset();
+            plane_.set_connection(parameters_of(other.record));
+            places.push_back(other);
+        }
+        at.parameters.learned = move.to;
+        at.learned_at = now;
+        plane_.set_connection(parameters_of(*record));
+        places.push_back({*record, move.path});
+        std::string text =
+            fmt::format("{}: the peer is at {} now", path_title(*record, move.path), move.to.to_string());
+        if (may_tell(now, at, text))
+            notices.push_back({Notice::Level::kInfo, std::move(text), Event::kPathMoved, move.connection, move.path});
+    }
+    if (places.empty())
+        return {};
+    follow(places, notices);
+    auto committed = plane_.commit();
+    if (observer_ != nullptr)
+        for (const PathPlace &place : places)
+            observer_->on_path_changed(place.record, place.path);
+    return committed;
+}
+
+void Manager::on_path_observed(const std::string &connection, std::size_t path, const base::Endpoint &at)
+{
+    ConnectionRecord *record = find_record(connection);
+    if (record == nullptr || path >= record->paths.size() || record->paths[path].observed == at)
+        return;
+    record->paths[path].observed = at;
+    if (observer_ != nullptr)
+        observer_->on_path_changed(*record, path);
 }
 
 } // namespace mpt::service

@@ -63,6 +63,17 @@ public:
     void on_path_status(base::Instant now, const std::string &connection, std::size_t path,
                         const core::StatusChange &change, Notices &notices);
 
+    // The data plane says that the peer has proved to be somewhere else than a path's packets go. From now on they go
+    // there, unless that is where another path's go whose file says so.
+    struct PathMove {
+        std::string connection;
+        std::size_t path;
+        base::Endpoint to;
+    };
+    base::Result<void> on_paths_moved(base::Instant now, const std::vector<PathMove> &moves, Notices &notices);
+    // The peer says where it sees the path's packets come from.
+    void on_path_observed(const std::string &connection, std::size_t path, const base::Endpoint &at);
+
     // Reads the files once more: all (file empty), or one connection file (guide 4.3). New connections are started,
     // changed ones follow. kInvalidConfig if a file is wrong or cannot be applied: its connection goes on unchanged,
     // and the other files are applied.
@@ -179,6 +190,10 @@ private:
         std::optional<base::Error> port_in_use;
     };
     PathSite survey(const ConnectionRecord &record, std::size_t path) const;
+    // The paths whose packets to that peer could not be told apart from the path's.
+    std::vector<PathPlace> same_sockets(const ConnectionRecord &record, std::size_t path, const base::Endpoint &peer);
+    // Whether one more line about the path may be said this minute; appends to the last one that it is the last one.
+    static bool may_tell(base::Instant now, PathRecord &path, std::string &text);
     // Sets the routes of these paths, and opens or closes each as its interface is now. Failures are told in `notices`.
     Followed follow(const std::vector<PathPlace> &places, Notices &notices);
     base::Result<bool> open_or_close(ConnectionRecord &record, std::size_t path, const PathSite &site,

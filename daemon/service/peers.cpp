@@ -142,7 +142,8 @@ void Peers::refresh(base::Instant now)
 std::optional<Peers::Way> Peers::way_for(const ConnectionRecord &record, const core::StatusTeller::Report &report) const
 {
     const auto is_up = [&](std::size_t i) {
-        return manager_.path_state(record.config.name, i).status == core::PathStatus::kUp;
+        return manager_.path_state(record.config.name, i).status == core::PathStatus::kUp &&
+               !record.paths[i].parameters.peer().address.is_unspecified();
     };
     std::optional<std::size_t> chosen;
     for (std::size_t i = 0; i < record.paths.size(); ++i)
@@ -153,7 +154,7 @@ std::optional<Peers::Way> Peers::way_for(const ConnectionRecord &record, const c
     if (!chosen)
         return std::nullopt;
     const core::PathParameters &path = record.paths[*chosen].parameters;
-    return Way{path.local.address, path.interface, {path.remote.address, *record.config.remote_cmd_port}};
+    return Way{path.local.address, path.interface, {path.peer().address, *record.config.remote_cmd_port}};
 }
 
 void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &telling)
@@ -187,7 +188,7 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
     request.responder = *own.ip_remote;
     request.peer = way->peer;
     for (const PathRecord &path : record.paths)
-        request.other_sources.push_back(path.parameters.remote.address);
+        request.other_sources.push_back(path.parameters.peer().address);
     if (own.auth_type == config::AuthType::kHmacSha256) {
         const auto body = proto::encode_path_change(
             {static_cast<std::uint8_t>(report->path), report->up.has_value(), report->weight});

@@ -24,6 +24,7 @@ enum class Event {
     kPathDown,
     kPathWaits,
     kPathDisabled,
+    kPathMoved,
     kConnectionNew,
     kConnectionChanged,
     kConnectionCreated, // by a peer
@@ -52,7 +53,9 @@ struct PathRecord {
     // Up or down as it was last set by hand; nothing if it never was.
     std::optional<bool> by_hand = std::nullopt;
     std::optional<PathRoute> route = std::nullopt; // of ours, where the kernel would not know the way
-    // Changes of its status, as far as they are counted together, and since when.
+    base::Instant learned_at{};                    // of parameters.learned
+    base::Endpoint observed{};                     // where the peer says that our packets come from; port 0: unknown
+    // Changes of its status and moves of its peer, as far as they are counted together, and since when.
     unsigned told = 0;
     base::Instant told_since{};
 };

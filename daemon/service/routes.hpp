@@ -26,7 +26,7 @@ struct TunnelRoute {
 struct PathRoute {
     std::string interface;
     base::Address local;
-    base::Address remote;
+    base::Address remote;                 // unspecified: wherever the peer may be
     std::optional<base::Address> gateway; // none: directly connected
 
     friend bool operator==(const PathRoute &, const PathRoute &) = default;

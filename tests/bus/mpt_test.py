@@ -35,7 +35,7 @@ STATUS_CONNECTION = {
     'counters': dict, 'paths': list}
 STATUS_PATH = {
     'number': int, 'interface': str, 'ip_version': int, 'local_address': str, 'public_address': str, 'gateway_address': str,
-    'remote_address': str, 'weight_out': int, 'weight_in': int, 'keepalive_time_usec': int, 'dead_time_usec': int,
+    'remote_address': str, 'remote_port': int, 'remote_learned_usec': int, 'remote_learned_monotonic_usec': int, 'weight_out': int, 'weight_in': int, 'keepalive_time_usec': int, 'dead_time_usec': int,
     'command_default': bool, 'status': str, 'status_code': int, 'status_reason': str, 'status_since_usec': int,
     'status_since_monotonic_usec': int, 'held_back': bool, 'metered': bool, 'waits_for': str, 'counters': dict}
 RATES = {'bits_out': float, 'bits_in': float, 'packets_out': float, 'packets_in': float}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Input: what happens to two hosts with keepalives of authentication type 3, one octet after the other: time,
-// keepalives that are sent, arrive, come again, late, changed or by another path, restarts.
-#include "daemon/core/keepalive_session.hpp"
+// keepalives that are sent, arrive, come again, late, changed, by another path or from another address, restarts.
+#include "daemon/core/path_validation.hpp"
 
 #include <algorithm>
 #include <array>
@@ -17,6 +17,7 @@ using Octets = std::array<std::byte, proto::kSessionKeepaliveSize>;
 
 constexpr std::size_t kPaths = 2;
 constexpr std::size_t kMostKept = 64;
+constexpr std::size_t kSources = 4; // addresses that keepalives come from; the first one is where the peer is
 
 void require(bool holds)
 {
@@ -50,7 +51,7 @@ public:
             deliver(which, host, path, change);
             break;
         default:
-            deliver(which, std::nullopt, path, 0);
+            deliver(which, std::nullopt, path, change);
             break;
         }
     }
@@ -82,6 +83,15 @@ private:
         Octets octets;
         bool was_fresh = false;
     };
+    struct Place {
+        core::PathValidation validation;
+        std::optional<base::Instant> last_try; // of a new address, in this session
+    };
+
+    static base::Endpoint source(std::size_t number)
+    {
+        return {*base::Address::parse("192.0.2.1"), static_cast<std::uint16_t>(1000 + number % kSources)};
+    }
 
     void start(std::size_t host)
     {
@@ -89,6 +99,10 @@ private:
             *proto::ControlKey::parse("A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1D2");
         const std::array addresses{*base::Address::parse("10.0.0.2"), *base::Address::parse("10.0.0.3")};
         sessions_[host].emplace(key, addresses[host], addresses[1 - host], kPaths, number());
+        for (Place &place : places_[host]) {
+            place = {};
+            place.validation.set_address(source(0), true, 0);
+        }
     }
 
     proto::RandomNumber number()
@@ -98,23 +112,45 @@ private:
         return number;
     }
 
-    Octets make(std::size_t host, std::size_t path)
+    Octets make(std::size_t host, std::size_t path, const base::Endpoint &to)
     {
         Octets octets;
-        sessions_[host]->make(now_, path, {}, std::nullopt, octets);
+        sessions_[host]->make(now_, path, {}, std::nullopt, places_[host][path].validation.challenge_for(to), octets);
         return octets;
     }
 
-    core::KeepaliveTaken take(std::size_t host, std::size_t path, base::ConstOctets octets)
+    Octets make(std::size_t host, std::size_t path) { return make(host, path, source(0)); }
+
+    core::KeepaliveTaken take(std::size_t host, std::size_t path, base::ConstOctets octets,
+                              const base::Endpoint &from = source(0))
     {
-        return sessions_[host]->take(now_, path, octets, {}, number());
+        Place &place = places_[host][path];
+        core::PathValidation &validation = place.validation;
+        const base::Endpoint before = validation.address();
+        const std::uint64_t asked = validation.challenge_for(from);
+        core::KeepaliveTaken taken = sessions_[host]->take(now_, path, from, from == before, octets, {}, number());
+        const core::Whereabouts where = validation.on_keepalive(now_, from, taken, ++last_number_);
+        require(!taken.drop || (!where.lives && !where.has_moved && !where.challenge));
+        require(where.has_moved == (validation.address() != before));
+        if (where.has_moved) // what was asked there has come back from there
+            require(asked != 0 && taken.response == asked && validation.address() == from);
+        require(!where.lives || validation.address() == from);
+        require(!where.challenge || validation.challenge_for(from) != 0);
+        if (taken.is_new_session)
+            place.last_try.reset();
+        if (where.is_used) {
+            require(!place.last_try || now_ - *place.last_try >= core::kCandidateInterval);
+            place.last_try = now_;
+        }
+        taken.send = taken.send || where.challenge;
+        return taken;
     }
 
-    void send(std::size_t host, std::size_t path)
+    void send(std::size_t host, std::size_t path, const base::Endpoint &to = source(0))
     {
         if (sent_.size() == kMostKept)
             sent_.erase(sent_.begin());
-        sent_.push_back({host, path, make(host, path)});
+        sent_.push_back({host, path, make(host, path, to)});
     }
 
     void deliver(std::uint8_t which, std::optional<std::size_t> to, std::size_t path, std::uint8_t change)
@@ -126,7 +162,8 @@ private:
         if (to)
             octets[change % octets.size()] ^= std::byte{1} << (change % 8);
         const std::size_t host = to.value_or(1 - sent.from);
-        const auto taken = take(host, to ? path : sent.path, octets);
+        const base::Endpoint from = to ? source(0) : source(change);
+        const auto taken = take(host, to ? path : sent.path, octets, from);
         if (to)
             require(taken.drop && *taken.drop != proto::DropReason::kNotFresh && !taken.send);
         if (!to && !taken.drop) {
@@ -135,11 +172,12 @@ private:
         }
         require(taken.drop.has_value() || !taken.is_new_session || taken.send);
         if (taken.send)
-            send(host, to ? path : sent.path);
+            send(host, to ? path : sent.path, from);
     }
 
     base::Instant now_{std::chrono::seconds(1000)};
     std::array<std::optional<core::KeepaliveSession>, 2> sessions_;
+    std::array<std::array<Place, kPaths>, 2> places_;
     std::vector<Sent> sent_;
     std::uint64_t last_number_ = 0;
 };

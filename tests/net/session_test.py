@@ -10,7 +10,7 @@ import time
 import lab
 
 KEY = 'A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1D2'
-SIZE = 156  # octets of a keepalive, with its GRE header
+SIZE = 212  # octets of a keepalive, with its GRE header
 KEYS = {'auth_type': 3, 'auth_key': KEY}
 
 

@@ -115,12 +115,12 @@ TEST(KeepaliveSession, HostsOfDifferentSessionsFindEachOther)
     };
     const auto make = [&](KeepaliveSession &from) {
         Keepalive octets;
-        from.make(now, 0, {}, std::nullopt, octets);
+        from.make(now, 0, {}, std::nullopt, 0, octets);
         return octets;
     };
     const auto take = [&](KeepaliveSession &to, const Keepalive &octets) {
         now += 1s;
-        return to.take(now, 0, octets, {}, random_number(++number).octets());
+        return to.take(now, 0, {}, true, octets, {}, random_number(++number).octets());
     };
     KeepaliveSession host = host_between("10.0.0.2", "10.0.0.3");
     KeepaliveSession before = host_between("10.0.0.3", "10.0.0.2");
@@ -183,7 +183,7 @@ TEST(KeepaliveSession, NobodyAnswersAnAnswerOrAnOfferThatWasTaken)
 
     TwoHosts earlier({1ms}, 77);
     earlier.run(2s);
-    ASSERT_TRUE(hosts.host(0).session->take(hosts.now(), 0, earlier.make(1, 0), {}, hosts.number()).send);
+    ASSERT_TRUE(hosts.host(0).session->take(hosts.now(), 0, {}, true, earlier.make(1, 0), {}, hosts.number()).send);
     const Bytes answer = hosts.make(0, 0);
     const KeepaliveTaken of_answer = hosts.give(1, 0, answer);
     EXPECT_EQ(of_answer.drop, DropReason::kNotFresh);
@@ -212,11 +212,11 @@ TEST(KeepaliveSession, RoundTripTimeIsSmoothedAsRfc6298Says)
     std::uint32_t number = 3;
     // The peer holds what it receives for 5 ms; its clock stands still otherwise.
     const auto round_trip = [&](base::Duration there_and_back) {
-        host.make(now, 0, {}, std::nullopt, octets);
-        peer.take(kStart, 0, octets, {}, random_number(number++).octets());
-        peer.make(kStart + 5ms, 0, {}, std::nullopt, octets);
+        host.make(now, 0, {}, std::nullopt, 0, octets);
+        peer.take(kStart, 0, {}, true, octets, {}, random_number(number++).octets());
+        peer.make(kStart + 5ms, 0, {}, std::nullopt, 0, octets);
         now += there_and_back + 5ms;
-        host.take(now, 0, octets, {}, random_number(number++).octets());
+        host.take(now, 0, {}, true, octets, {}, random_number(number++).octets());
         now += 1s;
         return host.measure(0);
     };

@@ -82,7 +82,8 @@ public:
     KeepaliveTaken give(std::size_t n, std::size_t path, const Bytes &octets)
     {
         Host &host = hosts_[n];
-        const KeepaliveTaken taken = host.session->take(now_ + host.clock, path, octets, host.traffic[path], number());
+        const KeepaliveTaken taken =
+            host.session->take(now_ + host.clock, path, source, is_usual, octets, host.traffic[path], number());
         if (taken.drop)
             ++host.drops[*taken.drop];
         else
@@ -99,7 +100,7 @@ public:
     Bytes make(std::size_t n, std::size_t path)
     {
         Keepalive octets;
-        hosts_[n].session->make(now_ + hosts_[n].clock, path, hosts_[n].traffic[path], 7, octets);
+        hosts_[n].session->make(now_ + hosts_[n].clock, path, hosts_[n].traffic[path], 7, 0, octets);
         return {octets.begin(), octets.end()};
     }
 
@@ -138,6 +139,8 @@ public:
     base::Duration interval = 1s;
     std::chrono::duration<double> jitter{0};
     double loss = 0;
+    base::Endpoint source{}; // of what is given
+    bool is_usual = true;
     std::size_t cut_towards = 2; // a host; 2: none
     bool is_recording = false;
     std::vector<Sent> recorded{};

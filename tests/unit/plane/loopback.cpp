@@ -325,7 +325,9 @@ void PlaneTest::expect_event(Plane &plane, const std::string &name, std::uint32_
         ASSERT_EQ(poll(&ready, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())), 1)
             << "no event of path " << path;
         const auto taken = plane.take_events([&](const std::string &of, const PathEvent &event) {
-            came = came || (of == name && event.path == path && event.change.to == to && event.change.reason == reason);
+            const auto *change = std::get_if<core::StatusChange>(&event.what);
+            came = came || (of == name && event.path == path && change != nullptr && change->to == to &&
+                            change->reason == reason);
         });
         ASSERT_TRUE(taken) << taken.error().text;
     }

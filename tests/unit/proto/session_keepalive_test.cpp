@@ -64,6 +64,8 @@ TEST(SessionKeepalive, FieldsAreWhereTheySay)
     SessionKeepalive expected;
     expected.path = 2;
     expected.highest_sequence = 0xfffffff0;
+    expected.from = address("10.0.0.2");
+    expected.to = address("10.0.0.3");
     expected.sender = random_number(0x80);
     expected.receiver = random_number(0xa0);
     expected.offer = random_number(0xc0);
@@ -75,9 +77,33 @@ TEST(SessionKeepalive, FieldsAreWhereTheySay)
     expected.packets_lost = 10;
     expected.challenge = 0x1122334455667788;
     expected.response = 0x99aabbccddeeff00;
+    expected.observed = {address("198.51.100.7"), 40001};
     EXPECT_EQ(decode_session_keepalive(from_hex(type3::kKeepalive)), expected);
     EXPECT_FALSE(decode_session_keepalive(from_hex(type3::kFirst))->highest_sequence);
-    EXPECT_EQ(decode_session_keepalive(from_hex(type3::kIpv6))->version, base::IpVersion::kV6);
+    EXPECT_EQ(decode_session_keepalive(from_hex(type3::kFirst))->observed.port, 0);
+    const SessionKeepalive ipv6 = *decode_session_keepalive(from_hex(type3::kIpv6));
+    EXPECT_EQ(ipv6.version, base::IpVersion::kV6);
+    EXPECT_EQ(ipv6.observed, (base::Endpoint{address("2001:db8::7"), 65535}));
+}
+
+TEST(SessionKeepalive, NamesItsPathBeforeAnythingElseOfItIsRead)
+{
+    const auto name_of = [](const Bytes &octets) { return name_of_session_keepalive(*decode_gre(octets)); };
+    const Bytes octets = from_hex(type3::kKeepalive);
+    EXPECT_EQ(name_of(octets), (KeepaliveName{address("10.0.0.2"), address("10.0.0.3"), 2}));
+    EXPECT_EQ(name_of(from_hex(type3::kIpv6)), (KeepaliveName{address("fec0::2"), address("fec0::3"), 19}));
+    Bytes other = octets;
+    other.emplace_back();
+    EXPECT_FALSE(name_of(other));
+    other.resize(octets.size() - 1);
+    EXPECT_FALSE(name_of(other));
+    other = octets;
+    other[kGreSize + 1] = std::byte{2};
+    EXPECT_FALSE(name_of(other)) << "another form";
+    other = octets;
+    other[kGreSize] = std::byte{0xa5};
+    EXPECT_FALSE(name_of(other)) << "another message";
+    EXPECT_FALSE(name_of(from_hex(recorded::kKeepalives[0].octets)));
 }
 
 TEST(SessionKeepalive, LengthIsExactAndTheFormKnown)

@@ -54,10 +54,13 @@ def control(argument, round_, initiator, responder, x, y, rest, command=0xa2):
     return signed(derive(b'mpt3 control', sender, receiver, x, y), bytes([command, argument, 3, 48]) + x, fixed + rest)
 
 
-def keepalive(sender, receiver, s, r, offer, path, sequence, numbers):
+def keepalive(sender, receiver, s, r, offer, path, sequence, numbers, observed=None):
     gre = struct.pack('>HH', 0, 0x0800 if ipaddress.ip_address(sender).version == 4 else 0x86dd)
     flags = 0 if sequence is None else 1
-    body = bytes([0xa4, 1, path, flags]) + struct.pack('>I', sequence or 0) + s + r + offer + struct.pack('>8Q', *numbers)
+    body = bytes([0xa4, 1, path, flags]) + struct.pack('>I', sequence or 0) + address(sender) + address(receiver)
+    body += s + r + offer + struct.pack('>8Q', *numbers)
+    body += address(observed[0]) + struct.pack('>H', observed[1]) if observed else bytes(18)
+    body += bytes(6)
     return signed(derive(b'mpt3 keepalive', sender, receiver, s, r), gre + body)
 
 
@@ -77,11 +80,12 @@ def vectors():
     s, r, offer = number(0x80), number(0xa0), number(0xc0)
     yield 'kKeepaliveKey', 'The key of kKeepalive.', derive(b'mpt3 keepalive', a, b, s, r), True
     yield 'kKeepalive', 'Within a session, with all fields.', \
-        keepalive(a, b, s, r, offer, 2, 0xfffffff0, (7, 10**12, 5 * 10**11, 2500, 1000, 10, 0x1122334455667788, 0x99aabbccddeeff00)), True
+        keepalive(a, b, s, r, offer, 2, 0xfffffff0, (7, 10**12, 5 * 10**11, 2500, 1000, 10, 0x1122334455667788, 0x99aabbccddeeff00),
+                  ('198.51.100.7', 40001)), True
     yield 'kFirst', 'Before a session.', keepalive(a, b, s, NONE, s, 0, None, (1, 10**12, 0, 0, 0, 0, 0, 0)), True
     yield 'kAnswer', 'An answer to kFirst.', keepalive(b, a, r, s, NONE, 0, None, (1, 2 * 10**12, 0, 0, 5, 0, 0, 0)), True
     yield 'kIpv6', 'Of a connection between IPv6 tunnel addresses.', \
-        keepalive('fec0::2', 'fec0::3', s, r, offer, 19, 5, (2**64 - 1, 1, 2, 3, 4, 5, 6, 7)), False
+        keepalive('fec0::2', 'fec0::3', s, r, offer, 19, 5, (2**64 - 1, 1, 2, 3, 4, 5, 6, 7), ('2001:db8::7', 65535)), False
 
 
 def lines_of(octets):
