@@ -426,7 +426,9 @@ std::optional<std::uint32_t> Plane::path_mtu(const std::string &connection, std:
     if (entry == nullptr || path >= entry->links.size())
         return std::nullopt;
     const core::PathParameters &parameters = entry->parameters.paths[path];
-    return UdpSocket::path_mtu(parameters.local.address, parameters.interface, parameters.remote);
+    if (parameters.peer().address.is_unspecified())
+        return std::nullopt;
+    return UdpSocket::path_mtu(parameters.local.address, parameters.interface, parameters.peer());
 }
 
 void Plane::set_fragmentation(const std::string &connection, std::size_t path, bool on)
