@@ -78,7 +78,8 @@ class Reading(bus.BusTest):
         self.assertGreater(path.pop('StatusSinceMonotonic'), 0)
         self.assertEqual(path, {
             'Number': 1, 'Connection': LINK, 'Interface': 'eth2', 'IpVersion': 4, 'LocalAddress': '10.2.2.2', 'PublicAddress': '10.2.2.2',
-            'GatewayAddress': '10.2.2.3', 'RemoteAddress': '10.2.2.3', 'WeightOut': 1, 'WeightIn': 1, 'KeepaliveTime': 0, 'DeadTime': 0,
+            'GatewayAddress': '10.2.2.3', 'RemoteAddress': '10.2.2.3', 'RemotePort': lab.DATA_PORT, 'RemoteLearned': 0, 'RemoteLearnedMonotonic': 0,
+            'WeightOut': 1, 'WeightIn': 1, 'KeepaliveTime': 0, 'DeadTime': 0,
             'CommandDefault': False, 'Status': 0, 'StatusName': 'up', 'StatusReason': 'start', 'HeldBack': False, 'Metered': False,
             'WaitsFor': ''})
 
