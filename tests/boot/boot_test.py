@@ -15,6 +15,7 @@ import time
 
 import machine
 import lab
+from machine import install
 
 UNIT = 'mptd.service'
 LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 400}
@@ -33,11 +34,6 @@ def setUpModule():
 
 def say(text):
     print(f'# {text}', flush=True)
-
-
-def install(host, package):
-    host.copy(package, '/var/tmp')
-    host.run('apt-get', '-q', '-y', '--no-install-recommends', 'install', f'/var/tmp/{package.name}')
 
 
 def masks(host, thread):

@@ -193,6 +193,11 @@ def build_package(directory):
     return package, older
 
 
+def install(host, package):
+    host.copy(package, '/var/tmp')
+    host.run('apt-get', '-q', '-y', '--no-install-recommends', 'install', f'/var/tmp/{package.name}')
+
+
 def require():
     """Says why, and ends, if machines cannot boot here."""
     for program in ('systemd-nspawn', 'mmdebstrap', 'dpkg-buildpackage', 'dh', 'lintian', 'nsenter'):

@@ -1,0 +1,253 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine whose uplinks a manager of the network sets up by DHCP, NetworkManager or systemd-networkd: the paths follow their leases, the
+tunnel's interface is left alone, and the service is told which uplinks are metered. Times are printed, not judged."""
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+import machine
+import lab
+from machine import install
+
+UNIT = 'mptd.service'
+SERVER, PEER = '203.0.113.9', '10.0.0.3'
+DISPATCHER = '/usr/lib/networkd-dispatcher/routable.d/50-mptd'
+LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 1000}
+ETH_P_IP = 0x0800
+
+DEBIAN = PACKAGE = None  # set up once
+
+
+def setUpModule():
+    global DEBIAN, PACKAGE
+    shared = lab.Lab()
+    DEBIAN = machine.unpack_root(shared.directory / 'debian')
+    PACKAGE, _ = machine.build_package(shared.directory)
+
+
+def say(text):
+    print(f'# {text}', flush=True)
+
+
+class Leased(lab.LabTest):
+    """Machine a has two uplinks, to networks with a DHCP server and a router of their own; server s has one address behind both routers, and
+    sees each uplink with an address that stays. Router r stands for both."""
+
+    def setUp(self):
+        self.net = net = self.make_lab('a', 'r', 's')
+        self.leases, self.servers = {}, {}
+        for number in (1, 2):
+            net.link('a', 'r', f'eth{number}', (), [f'10.{number}.{subnet}.1/24' for subnet in (0, 7)])
+        net.link('s', 'r', 'eth0', [f'{SERVER}/24'], ['203.0.113.1/24', '203.0.113.11/24', '203.0.113.12/24'])
+        net['r'].run('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1')
+        for number in (1, 2):
+            self.serve(number, 0)
+        paths = [lab.path('eth0', SERVER, f'203.0.113.1{number}', **LINK_KEYS) for number in (1, 2)]
+        self.server = lab.Daemon(net['s'], lab.write_config(net.directory / 's', lab.tunnels((f'{PEER}/24', 'fec0::3/64')),
+                                                            link=lab.connection(PEER, '10.0.0.2', paths)))
+        self.host = machine.Machine(net['a'], DEBIAN)
+        install(self.host, PACKAGE)
+        paths = [lab.path(f'eth{number}', '0.0.0.0', SERVER, private_ipaddr='0.0.0.0', gateway_ipaddr='0.0.0.0', **LINK_KEYS) for number in (1, 2)]
+        self.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64')))
+        self.host.write('/etc/mpt/connections/link.conf', lab.connection('10.0.0.2', PEER, paths))
+
+    def serve(self, number, subnet, *options):
+        """From now on the network behind this uplink is 10.NUMBER.SUBNET.0/24, and leases one address."""
+        address = self.leases[number] = f'10.{number}.{subnet}.50'
+        if number in self.servers:
+            self.servers[number].kill()
+            self.servers[number].wait()
+        nat = ''.join(f'''
+            add rule ip nat from oifname eth0 ip saddr {leased} ip saddr set 203.0.113.1{each}
+            add rule ip nat to iifname eth0 ip daddr 203.0.113.1{each} ip daddr set {leased}''' for each, leased in self.leases.items())
+        self.net['r'].run('nft', '-f', '-', input=f'''
+            add table ip nat
+            flush table ip nat
+            add chain ip nat from {{ type filter hook postrouting priority 0; }}
+            add chain ip nat to {{ type filter hook prerouting priority raw; }}
+            {nat}
+        ''')
+        self.servers[number] = self.net['r'].start(
+            'dnsmasq', '--keep-in-foreground', '--conf-file=/dev/null', '--user=root', '--pid-file=', '--log-facility=/dev/null', '--port=0', '--no-ping',
+            f'--interface=eth{number}', '--except-interface=lo', '--bind-interfaces', '--dhcp-authoritative',
+            f'--dhcp-leasefile={self.net.directory}/leases{number}', f'--dhcp-range={address},{address},255.255.255.0,2m',
+            f'--dhcp-option=option:router,10.{number}.{subnet}.1', *options)
+
+    def path(self, number):
+        """What the status has of the path over eth1 or eth2."""
+        said = self.host.complete('mpt', 'status', '--json')
+        return json.loads(said.stdout)['connections'][0]['paths'][number - 1] if said.returncode == 0 else {}
+
+    def wait_for_path(self, number, **expected):
+        def is_so():
+            path = self.path(number)
+            return all(path.get(key) == value for key, value in expected.items())
+
+        lab.wait_for(is_so, f'path over eth{number}: {expected}', machine.BOOT_PATIENCE)
+
+    def wait_for_leases(self):
+        for number, address in self.leases.items():
+            self.wait_for_path(number, status='up', local_address=address, gateway_address=re.sub(r'\.50$', '.1', address))
+            self.wait_for_server(number, 'up')
+
+    def wait_for_server(self, number, status):
+        lab.wait_for(lambda: self.server.statistics().path(number - 1)['status'] == status, f'to the server the path over eth{number} is {status}')
+
+    def ping(self):
+        self.assertIn(' 0% packet loss', self.host.run('ping', '-q', '-c', 10, '-i', 0.02, PEER))
+
+    def tunnel(self):
+        """All that the kernel knows of the tunnel's interface but counters."""
+        return [json.loads(self.host.run('ip', '-j', *what.split()))
+                for what in ('link show tun0', 'address show tun0', 'route show dev tun0', '-6 route show dev tun0')]
+
+    @contextlib.contextmanager
+    def untouched_tunnel(self):
+        """The kernel has nothing to tell of the tunnel's addresses and routes meanwhile, and it is as it was. (NetworkManager resets addr_gen_mode
+        of every interface when it ends.)"""
+        before = self.tunnel()
+        with self.net['a'].start('ip', 'monitor', 'address', 'route', 'dev', 'tun0', stdout=subprocess.PIPE, text=True) as monitor:
+            yield
+            monitor.kill()
+            self.assertEqual(monitor.stdout.read(), '')
+        self.assertEqual(self.tunnel(), before)
+
+
+class NetworkManager(Leased):
+    def setUp(self):
+        super().setUp()
+        for number in (1, 2):
+            self.host.run('nmcli', 'connection', 'add', 'type', 'ethernet', 'con-name', f'up{number}', 'ifname', f'eth{number}', 'ipv4.method', 'auto',
+                          'ipv6.method', 'disabled')
+        self.host.run('systemctl', 'enable', '--now', UNIT)
+        self.wait_for_leases()
+        self.process = self.host.property('MainPID')
+
+    def replug(self, number, subnet):
+        """The cable goes into another network; how long after the new address is there the path sends from it by the new router, in seconds."""
+        host, router = self.net['a'], self.net['r']
+        router.run('ip', 'link', 'set', f'eth{number}', 'down')
+        self.wait_for_path(number, status='interface-down', local_address='')  # NetworkManager gives it up after 5 s
+        self.serve(number, subnet)
+        address = self.leases[number]
+        with host.start('ip', '-ts', 'monitor', 'address', 'dev', f'eth{number}', stdout=subprocess.PIPE, text=True, env={**os.environ, 'TZ': 'UTC0'}) as monitor:
+            router.run('ip', 'link', 'set', f'eth{number}', 'up')
+            seen = router.socket(socket.AF_PACKET, socket.SOCK_RAW, (f'eth{number}', ETH_P_IP), socket.htons(ETH_P_IP))
+            seen.settimeout(machine.BOOT_PATIENCE)
+            while not ((frame := seen.recv(2048))[26:30] == socket.inet_aton(address) and frame[23] == socket.IPPROTO_UDP
+                       and int.from_bytes(frame[36:38], 'big') == lab.DATA_PORT):
+                pass
+            came = time.time()
+            lab.wait_for(lambda: self.path(number)['local_address'] == address, 'it is known')
+            monitor.kill()
+            said = monitor.stdout.read()
+        router_address = json.loads(router.run('ip', '-j', 'link', 'show', f'eth{number}'))[0]['address']
+        self.assertEqual(frame[:6], bytes.fromhex(router_address.replace(':', '')))
+        stamp, = re.findall(rf'\[(\S+)\](?!.*Deleted).* inet {re.escape(address)}/24', said)[:1]
+        return came - datetime.datetime.fromisoformat(f'{stamp}+00:00').timestamp()
+
+    def test_leases(self):
+        """Another network at an uplink: another address, another router; without a restart."""
+        took = []
+        for number, subnet in ((1, 7), (1, 0), (2, 7)):
+            took.append(self.replug(number, subnet))
+            self.wait_for_leases()
+            self.ping()
+        say(f'a path sends by its new lease after {", ".join(f"{1000 * each:.0f}" for each in took)} ms')
+        for command, status in ((('connection', 'down', 'up1'), 'address-missing'), (('connection', 'up', 'up1'), 'up'),
+                                (('device', 'disconnect', 'eth1'), 'address-missing'), (('device', 'connect', 'eth1'), 'up')):
+            self.host.run('nmcli', *command)
+            self.wait_for_path(1, status=status)
+            self.wait_for_server(1, 'up' if status == 'up' else 'dead')
+            self.ping()
+        self.wait_for_leases()
+        self.assertEqual(self.host.property('MainPID'), self.process)
+
+    def states(self):
+        return dict(line.split(':') for line in self.host.run('nmcli', '-t', '-f', 'DEVICE,STATE', 'device').splitlines())
+
+    def test_tunnel_is_left_alone(self):
+        """Whatever NetworkManager is told; and others' interfaces of that kind are not."""
+        lab.wait_for(lambda: self.states()['tun0'] == 'unmanaged', 'NetworkManager knows')
+        with self.untouched_tunnel():
+            for verb in ('connect', 'disconnect', 'reapply'):
+                self.assertNotEqual(self.host.complete('nmcli', '--wait', '5', 'device', verb, 'tun0').returncode, 0)
+            self.host.run('systemctl', 'restart', 'NetworkManager')
+            self.host.run('nm-online', '-q', '-t', 30)
+            lab.wait_for(lambda: self.states().get('tun0') == 'unmanaged', 'it knows after its restart, too')
+        self.host.run('ip', 'tuntap', 'add', 'tun00', 'mode', 'tun')
+        self.host.run('ip', 'address', 'add', '10.98.0.1/24', 'dev', 'tun00')
+        self.host.run('ip', 'link', 'set', 'tun00', 'up')
+        lab.wait_for(lambda: self.states().get('tun00', 'unmanaged') != 'unmanaged', 'another one is not ours')
+        self.wait_for_leases()
+        # another name
+        self.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64')).replace('tun0', 'my-tunnel'))
+        self.host.run('systemctl', 'restart', UNIT)
+        lab.wait_for(lambda: self.states().get('my-tunnel') == 'unmanaged', 'the new one')
+
+    def test_metered(self):
+        """NetworkManager says so; over a restart of each, too. Nothing is started by it."""
+        self.assertEqual([self.path(number)['metered'] for number in (1, 2)], [False, False])
+        self.host.run('nmcli', 'connection', 'modify', 'up2', 'connection.metered', 'yes')
+        self.host.run('nmcli', 'device', 'reapply', 'eth2')
+        self.wait_for_path(2, metered=True)
+        self.assertFalse(self.path(1)['metered'])
+        self.assertIn('metered', self.host.run('mpt', 'status'))
+        self.host.run('nmcli', 'connection', 'down', 'up2')
+        self.wait_for_path(2, metered=False)
+        self.host.run('nmcli', 'connection', 'up', 'up2')
+        self.wait_for_path(2, metered=True)
+        self.host.run('systemctl', 'restart', UNIT)
+        self.assertTrue(self.path(2)['metered'])
+        self.host.run('systemctl', 'stop', UNIT)
+        began = time.monotonic()
+        self.host.run('/usr/lib/NetworkManager/dispatcher.d/50-mptd', 'eth2', 'up')
+        say(f'the script, without mptd: {1000 * (time.monotonic() - began):.0f} ms')
+        self.assertEqual(self.host.property('ActiveState'), 'inactive')
+        self.assertNotIn('50-mptd', self.host.journal('-u', 'NetworkManager-dispatcher', '-p', 'warning'))
+
+
+class Networkd(Leased):
+    def test_networkd(self):
+        self.host.run('systemctl', 'disable', '--now', 'NetworkManager')
+        self.host.write('/etc/systemd/network/50-all.network', '[Match]\nName=*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n')
+        self.serve(2, 0, '--dhcp-option-force=43,ANDROID_METERED')
+        self.host.run('systemctl', 'start', UNIT, 'systemd-networkd')
+        self.wait_for_leases()
+        links = {link['Name']: link for link in json.loads(self.host.run('networkctl', '--json=short'))['Interfaces']}
+        self.assertEqual({name: link['AdministrativeState'] for name, link in links.items() if name != 'lo'},
+                         {'eth1': 'configured', 'eth2': 'configured', 'tun0': 'unmanaged'})
+        # as networkd-dispatcher does
+        for number in (1, 2):
+            self.host.run('env', f'IFACE=eth{number}', 'STATE=routable', DISPATCHER)
+        self.assertEqual([self.path(number)['metered'] for number in (1, 2)], [False, True])
+        with self.untouched_tunnel():
+            self.host.run('systemctl', 'restart', 'systemd-networkd')
+            self.wait_for_leases()
+        self.host.run('systemctl', 'restart', UNIT)
+        self.assertTrue(self.path(2)['metered'])
+        self.serve(2, 7)
+        self.host.run('networkctl', 'reconfigure', 'eth2')
+        self.wait_for_leases()
+        self.ping()
+        self.host.run('env', 'IFACE=eth2', 'STATE=routable', DISPATCHER)
+        self.assertFalse(self.path(2)['metered'])
+        self.host.run('systemctl', 'stop', UNIT)
+        self.host.run('env', 'IFACE=eth2', 'STATE=routable', DISPATCHER)
+        self.assertEqual(self.host.property('ActiveState'), 'inactive')
+
+
+if __name__ == '__main__':
+    if os.geteuid() == 0:
+        machine.require()
+    try:
+        lab.main()
+    finally:
+        machine.remove_groups()
