@@ -42,6 +42,8 @@ public:
 
     // The one in use; unspecified if it is not known.
     const base::Endpoint &address() const noexcept { return address_; }
+    // Whether that one is in use, and the peer has proved to be there or somebody vouches for it.
+    bool is_proved(const base::Endpoint &address) const noexcept { return address == address_ && challenge_ == 0; }
     // What a keepalive to that address carries; 0 if there is nothing to prove.
     std::uint64_t challenge_for(const base::Endpoint &address) const noexcept;
 

@@ -296,15 +296,23 @@ void Connection::note(std::uint32_t path, std::optional<core::StatusChange> chan
 void Connection::update_usable(base::Instant now)
 {
     const std::size_t count = entry->parameters.paths.size();
-    const auto works = [](const Path &path) { return path.socket != nullptr && path.liveness->usable(); };
-    const auto held_back = [](const Path &path) { return path.socket != nullptr && path.liveness->held_back_until(); };
-    const bool any = std::any_of(paths.begin(), paths.begin() + static_cast<std::ptrdiff_t>(count), works);
+    // A peer that has created the connection may have named somebody else's address.
+    const auto is_sound = [this](std::size_t i) {
+        const core::PathParameters &parameters = entry->parameters.paths[i];
+        return paths[i].socket != nullptr && (parameters.is_proved || parameters.keepalive == base::Duration::zero() ||
+                                              !session_ || paths[i].whereabouts.is_proved(parameters.peer()));
+    };
+    const auto works = [&](std::size_t i) { return is_sound(i) && paths[i].liveness->usable(); };
+    const auto held_back = [&](std::size_t i) { return is_sound(i) && paths[i].liveness->held_back_until(); };
+    bool any = false;
+    for (std::size_t i = 0; i < count; ++i)
+        any = any || works(i);
     path_deadline_.reset();
     for (std::uint32_t i = 0; i < count; ++i) {
         Path &path = paths[i];
         // A path that is held back since it flaps is still better than none.
-        const bool usable = works(path) || (!any && held_back(path));
-        path.held_back = held_back(path);
+        const bool usable = works(i) || (!any && held_back(i));
+        path.held_back = held_back(i);
         scheduler.set_usable(i, usable);
         if (usable && !path.usable)
             reorder.expect_path(now, i);

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A client with two uplinks behind a NAT each, a server with one public address that does not know where it is, and a stranger: what the
-tests and the benchmark of peers that move share. Needs root."""
+tests and the benchmark of peers that move share. Needs root; with delays on the uplinks also linkemu (see emulated.py)."""
 
 import contextlib
 import socket
 import struct
 
+import emulated
 import lab
 
 KEY = 'A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1D2'
@@ -18,15 +19,26 @@ NETLINK_NETFILTER, CONNTRACK_DELETE = 12, 1 << 8 | 2
 
 
 class NatNet:
-    """`net` is a lab.Lab of the hosts c (client), m and n (NATs), i (the Internet's router), s (server) and x (stranger)."""
+    """`net` is a lab.Lab of the hosts c (client), m and n (NATs), i (the Internet's router), s (server) and x (stranger). With a
+    `delay` each way the uplinks are emulated; the emulator is the caller's to stop."""
 
     HOSTS = 'cmnisx'
 
-    def __init__(self, net):
+    def __init__(self, net, delay=None):
         self.net = net
+        if delay:
+            self.emulator = emulated.make_emulator()
+            for name, nat in zip(emulated.LINKS, 'mn'):
+                self.emulator.link(name, (net['c'].namespace, name), (net[nat].namespace, name), delay=delay)
+            self.emulator.start()
         for number, nat in enumerate('mn'):
             inside, outside = f'192.168.{number + 1}', OUTSIDE[number].rpartition('.')[0]
-            net.link('c', nat, f'eth{number + 1}', [f'{inside}.2/24'], [f'{inside}.1/24'])
+            name, ends = f'eth{number + 1}', ([f'{inside}.2/24'], [f'{inside}.1/24'])
+            if delay:
+                for host, addresses in zip(('c', nat), ends):
+                    net[host].add_address(name, *addresses)
+            else:
+                net.link('c', nat, name, *ends)
             net.link(nat, 'i', f'wan{number + 1}', [f'{OUTSIDE[number]}/24'], [f'{outside}.254/24'])
             net[nat].run('ip', 'route', 'add', 'default', 'via', f'{outside}.254')
             net['c'].run('ip', 'route', 'add', 'default', 'via', f'{inside}.1', 'metric', number + 1)

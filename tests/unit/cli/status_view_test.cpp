@@ -59,6 +59,17 @@ TEST(StatusTable, WhatKeepalivesHaveMeasuredStandsBelowThePath)
     EXPECT_THAT(table(sample_snapshot({sample_connection("a", {path})})), Not(Contains(HasSubstr("round trip"))));
 }
 
+TEST(StatusTable, WhereAPeerWasFoundStandsBelowThePath)
+{
+    Path path = sample_path(0);
+    path.remote_port = 40001;
+    EXPECT_THAT(table(sample_snapshot({sample_connection("a", {path})})), Not(Contains(HasSubstr("learned"))));
+    path.remote_learned = 1'600'000'000'000'000;
+    path.remote_learned_monotonic = 1'000'000;
+    EXPECT_THAT(table(sample_snapshot({sample_connection("a", {path})})),
+                Contains("     peer at port 40001, learned 1s ago"));
+}
+
 TEST(StatusTable, FitsIntoEightyColumns)
 {
     Path path = sample_path(19, "address-missing");

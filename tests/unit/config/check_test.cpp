@@ -121,6 +121,19 @@ TEST(Check, PathsDifferInAddressesOrPorts)
         ElementsAre("b.conf:41: remote_ipaddr = 10.1.1.3: [path_0] has the same local and remote addresses and ports"));
 }
 
+TEST(Check, PeersThatMayBeAnywhereShareAPort)
+{
+    const auto anywhere = [](std::string text) {
+        for (const char *peer : {"10.1.1.3", "10.1.1.11", "10.2.2.3", "10.2.2.11"})
+            if (const std::string line = std::string("remote_ipaddr    = ") + peer; text.find(line) != text.npos)
+                text = with(text, line, "remote_ipaddr = 0.0.0.0\nkeepalive_msec = 1000");
+        return with(text, "auth_type        = 0", "auth_type = 3\nauth_key = " + std::string(64, 'a'));
+    };
+    EXPECT_THAT(
+        check({connection("a.conf", anywhere(std::string(kRecordedCreate))), connection("b.conf", anywhere(other(1)))}),
+        IsEmpty());
+}
+
 TEST(Check, AutomaticAddressesDifferByInterface)
 {
     std::string text(kRecordedCreate);

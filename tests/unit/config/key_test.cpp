@@ -166,5 +166,40 @@ TEST(Key, IsWipedWhenItHasBeenWritten)
     EXPECT_EQ(freed.found(), 0U);
 }
 
+TEST(Type3, APeerMayBeAnywhereIfItsKeepalivesTell)
+{
+    const std::string type2 = with(kEveryKey, "192.0.2.3", "0.0.0.0");
+    const std::string type3 = with(type2, "auth_type = 2", "auth_type = 3");
+    EXPECT_THAT(problems_of(type3), IsEmpty());
+    EXPECT_TRUE(config_of(type3).paths[0].remote_ipaddr->is_unspecified());
+    EXPECT_TRUE(config_of(type3).is_complete());
+    EXPECT_THAT(problems_of(with(type3, "private_ipaddr = 10.1.1.2", "private_ipaddr = 0.0.0.0")), IsEmpty())
+        << "the path's own address, found automatically, is another one";
+    EXPECT_THAT(problems_of(type2),
+                ElementsAre("c.conf:9: remote_ipaddr = 0.0.0.0: must be the address of the peer: to learn it from its "
+                            "keepalives needs auth_type = 3"));
+    EXPECT_THAT(problems_of(with(type3, "keepalive_time = 5", "keepalive_time = 0")),
+                ElementsAre("c.conf:9: remote_ipaddr = 0.0.0.0: is learned from the peer's keepalives: it needs a "
+                            "keepalive_time or keepalive_msec above 0"));
+    EXPECT_THAT(problems_of(with(type3, "remote_ipaddr = 0.0.0.0", "remote_ipaddr = ::")),
+                ElementsAre(HasSubstr("remote_ipaddr = ::: must be of IPv4")));
+    EXPECT_THAT(problems_of(with(type3, "auth_type = 3", "auth_type = 9")), ElementsAre(HasSubstr("auth_type = 9")))
+        << "one mistake is told once";
+    EXPECT_EQ(config_of(serialise(config_of(type3))), config_of(type3));
+}
+
+TEST(Type3, NeedsKeepalives)
+{
+    const std::string type3 = with(kEveryKey, "auth_type = 2", "auth_type = 3");
+    EXPECT_THAT(problems_of(type3), IsEmpty());
+    const auto warning = HasSubstr("without keepalives nothing of the path is authenticated");
+    EXPECT_THAT(
+        problems_of(with(with(type3, "keepalive_time = 5", "keepalive_time = 0"), "dead_time = 11", "dead_time = 0")),
+        ElementsAre(testing::AllOf(HasSubstr("warning: c.conf:7: keepalive_time = 0: "), warning)));
+    EXPECT_THAT(problems_of(without(without(type3, "keepalive_time"), "dead_time")), ElementsAre(warning));
+    EXPECT_THAT(problems_of(with(type3, "keepalive_time = 5", "keepalive_time = x")),
+                ElementsAre(HasSubstr("keepalive_time = x: must be")));
+}
+
 } // namespace
 } // namespace mpt::config

@@ -169,6 +169,24 @@ TEST_F(RoutingTest, ADefaultRouteGoesBeforeAnyOtherAndPathsStayOutside)
     EXPECT_EQ(state(), before());
 }
 
+TEST_F(RoutingTest, APeerThatMayBeAnywhereIsAnsweredByThePathsGateway)
+{
+    apply({}, {path("eth2", "10.2.0.2", "0.0.0.0", "10.2.0.1"), path("eth2", "10.2.0.2", "203.0.113.9", "10.2.0.7"),
+               path("eth2", "fd00:2::2", "::", "fd00:2::1")});
+    for (const char *oif : {"", " oif eth2"}) {
+        EXPECT_THAT(way(std::string("198.51.100.1 from 10.2.0.2") + oif), HasSubstr("via 10.2.0.1 dev eth2"));
+        EXPECT_THAT(way(std::string("203.0.113.9 from 10.2.0.2") + oif), HasSubstr("via 10.2.0.7 dev eth2"));
+        EXPECT_THAT(way(std::string("2001:db8::9 from fd00:2::2") + oif), HasSubstr("via fd00:2::1 dev eth2"));
+    }
+    // What others have set, and the ways from other addresses, stay.
+    EXPECT_THAT(way("10.1.0.77 from 10.2.0.2"), HasSubstr("dev eth1"));
+    EXPECT_THAT(way("192.0.2.1 from 10.2.0.2"), HasSubstr("table 100"));
+    EXPECT_THAT(way("198.51.100.1"), HasSubstr("via 10.1.0.1 dev eth1"));
+    EXPECT_THAT(way("198.51.100.1 from 10.1.0.2"), HasSubstr("via 10.1.0.1 dev eth1"));
+    apply({}, {});
+    EXPECT_EQ(state(), before());
+}
+
 TEST_F(RoutingTest, APointToPointLinkNeedsNoGateway)
 {
     run("ip tuntap add dev ppp0 mode tun; ip link set ppp0 up; ip address add 10.3.0.2 peer 10.3.0.1 dev ppp0");

@@ -12,7 +12,7 @@ TEST(EventQueue, KeepsTheOrderAndCountsWhatDoesNotFit)
     const Wakeup wakeup = Wakeup::create().value();
     const auto queue = std::make_unique<EventQueue>(wakeup);
     for (std::uint32_t i = 0; i < 5000; ++i)
-        queue->push({1, i, {}, {}});
+        EXPECT_EQ(queue->push({1, i, {}, {}}), i < 4096);
     for (std::uint32_t i = 0; i < 4096; ++i)
         ASSERT_EQ(queue->pop()->path, i);
     EXPECT_FALSE(queue->pop());
