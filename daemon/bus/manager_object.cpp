@@ -4,6 +4,7 @@
 #include "daemon/bus/paths.hpp"
 #include "daemon/bus/reload.hpp"
 #include "daemon/bus/text.hpp"
+#include "daemon/sys/notify.hpp"
 
 #include <chrono>
 #include <fmt/format.h>
@@ -63,7 +64,10 @@ Question address_question(const char *message, const std::string &interface, con
 base::Result<std::vector<std::string>> reload(service::Manager &manager, const std::string &file,
                                               service::Notices &notices)
 {
-    if (auto reloaded = manager.reload(file, notices); !reloaded)
+    sys::notify_reloading();
+    const auto reloaded = manager.reload(file, notices);
+    sys::notify_ready(); // again, with what was there before if a file is wrong
+    if (!reloaded)
         return base::Failure(reloaded.error());
     std::vector<std::string> texts;
     for (const service::Notice &notice : notices)

@@ -8,7 +8,7 @@
 
 namespace mpt::bus {
 
-// Manager::reload(); returns the texts of what the caller should know.
+// Manager::reload(), which the service manager is told of; returns the texts of what the caller should know.
 base::Result<std::vector<std::string>> reload(service::Manager &manager, const std::string &file,
                                               service::Notices &notices);
 

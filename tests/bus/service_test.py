@@ -4,6 +4,7 @@
 tunnel, and the service comes when it can."""
 
 import os
+import re
 import signal
 import socket
 
@@ -71,6 +72,28 @@ class Bus(ServiceTest):
             monitor = self.bus.monitor()
             self.bus.call(self.path(0), PATH, 'SetWeight', 'q', 10 + turn)
             monitor.wait_for_change(self.path(0), WeightOut=10 + turn)
+        self.ping()
+
+    def test_reload_is_told_to_the_service_manager(self):
+        """As one by a signal is; and its end, also if a file is wrong."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(self.net.directory / 'notify'))
+            manager.settimeout(lab.PATIENCE)
+            os.environ['NOTIFY_SOCKET'] = str(self.net.directory / 'notify')
+            self.addCleanup(os.environ.pop, 'NOTIFY_SOCKET')
+            self.start()
+
+            def reloads():
+                """What was told of them until the service was ready."""
+                said = iter(lambda: manager.recv(4096).decode(), 'READY=1')
+                return [re.sub(r'\d+$', '...', each) for each in said if 'RELOADING' in each]
+
+            self.assertEqual(reloads(), [])
+            self.bus.call(ROOT_OBJECT, MANAGER, 'Reload', 's', '')
+            self.assertEqual(reloads(), ['RELOADING=1\nMONOTONIC_USEC=...'])
+            self.write('link.conf', 'wrong')
+            self.refused('InvalidConfig', ROOT_OBJECT, MANAGER, 'Reload', 'string:')
+            self.assertEqual(reloads(), ['RELOADING=1\nMONOTONIC_USEC=...'])
         self.ping()
 
     def hang(self):
