@@ -266,6 +266,7 @@ class Pair(lab.LabTest):
             if thread != process:
                 self.assertEqual(masks(self.a, f'{process}/task/{thread}')['Prm'], 0, name)
         status = self.a.run('cat', f'/proc/{process}/status')
+        self.assertRegex(self.a.run('cat', f'/proc/{process}/limits'), r'(?m)^Max core file size +0 +0 ')
         self.assertRegex(status, r'(?m)^NoNewPrivs:\s+1$')
         self.assertRegex(status, r'(?m)^Seccomp:\s+2$')
 
@@ -279,6 +280,8 @@ class Pair(lab.LabTest):
         began = int(self.a.run('systemctl', 'show', '--value', '-p', 'UserspaceTimestampMonotonic'))
         for what in ('ActiveEnterTimestampMonotonic', 'ExecMainStartTimestampMonotonic'):
             say(f'{what[:-len("TimestampMonotonic")]}: {(int(self.a.property(what)) - began) / 1e6:.2f} s after the machine began to boot')
+        path = self.status(self.a)['connections'][0]['paths'][0]
+        say(f'A path is up: {(path["status_since_monotonic_usec"] - began) / 1e6:.2f} s after the machine began to boot')
         self.net.link('a', 'b', 'eth2')
         self.wait_for_paths(self.a, 'up', 'up')
         self.ping()

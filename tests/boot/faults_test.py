@@ -53,7 +53,7 @@ class Faults(lab.LabTest):
         cls.net.figure3()
         cls.host = machine.Machine(cls.net['a'], DEBIAN)
         install(cls.host, PACKAGE)
-        cls.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64')))
+        cls.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64'), mtu='auto'))
         cls.link = lab.connection('10.0.0.2', PEER, [{**path, **LINK_KEYS} for path in lab.figure3_paths('a')], auth_type=3, auth_key='ab' * 32)
         cls.host.write(f'{CONNECTIONS}/link.conf', cls.link, mode=0o640)
         # a system call that the unit does not allow is no error to get over here, but the end
