@@ -79,6 +79,14 @@ bool Address::is_multicast() const noexcept
     return is_v4() ? (octet(octets_, kMappedPrefix) & 0xf0) == 0xe0 : octet(octets_, 0) == 0xff;
 }
 
+bool Address::is_unicast() const noexcept
+{
+    if (!is_v4())
+        return !is_multicast() && !is_unspecified();
+    const std::uint8_t first = octet(octets_, kMappedPrefix);
+    return first != 0 && first < 224;
+}
+
 bool Address::is_link_local() const noexcept
 {
     if (is_v4())

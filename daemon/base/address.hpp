@@ -40,6 +40,8 @@ public:
     bool is_unspecified() const noexcept;
     bool is_loopback() const noexcept;
     bool is_multicast() const noexcept;
+    // Of one host: in IPv4 neither in 224.0.0.0/3 (multicast and reserved) nor in 0.0.0.0/8 (this network, RFC 6890).
+    bool is_unicast() const noexcept;
     // 169.254.0.0/16 or fe80::/10
     bool is_link_local() const noexcept;
 

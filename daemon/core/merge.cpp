@@ -42,15 +42,6 @@ bool is_network_or_broadcast(const base::Prefix &prefix, const base::Address &ad
     return address == prefix.network().address || (address.is_v4() && address == with_host_bits_set(prefix));
 }
 
-// 224.0.0.0/3 (multicast and reserved) and 0.0.0.0/8 (this network, RFC 6890) hold no unicast address.
-bool is_unicast(const base::Address &address)
-{
-    if (!address.is_v4())
-        return !address.is_multicast() && !address.is_unspecified();
-    const auto first = std::to_integer<unsigned>(address.octets()[0]);
-    return first != 0 && first < 224;
-}
-
 std::vector<base::Prefix> tunnel_prefixes(const config::InterfaceConfig &interface)
 {
     std::vector<base::Prefix> prefixes;
@@ -87,7 +78,7 @@ Objection object_to_tunnel_address(const base::Address &peer, const base::Prefix
     const auto objection = [&](std::string_view what) {
         return fmt::format("the peer's tunnel address {} {}", peer.to_string(), what);
     };
-    if (!is_unicast(peer) || peer.is_loopback())
+    if (!peer.is_unicast() || peer.is_loopback())
         return objection("is no host's address");
     if (!tunnel.contains(peer))
         return objection(fmt::format("is not in the tunnel's network {}", tunnel.network().to_string()));
@@ -115,7 +106,7 @@ Objection object_to_path_address(std::size_t number, const PathConfig &own, cons
     };
     if (peer.ip_ver != own.ip_ver)
         return objection(fmt::format("is not of IPv{} as the path is here", static_cast<unsigned>(own.ip_ver)));
-    if (!is_unicast(address) || address.is_loopback())
+    if (!address.is_unicast() || address.is_loopback())
         return objection("is no host's address");
     if (is_own(address, context) || address == own.private_ipaddr || address == own.public_ipaddr)
         return objection("is an address of this host");
