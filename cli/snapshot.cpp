@@ -39,6 +39,7 @@ void read_manager(const Reader &reader, Snapshot &snapshot)
     reader.read("AcceptRemote", snapshot.accept_remote);
     reader.read("CommandTimeout", snapshot.command_timeout);
     reader.read("Workers", snapshot.workers);
+    reader.read("StunServers", snapshot.stun_servers);
     reader.read("Problems", snapshot.problems);
 }
 
@@ -94,6 +95,8 @@ Path read_path(const std::string &object, const Reader &reader)
     reader.read("IpVersion", path.ip_version);
     reader.read("LocalAddress", path.local_address);
     reader.read("PublicAddress", path.public_address);
+    reader.read("PublicPort", path.public_port);
+    reader.read("PublicSource", path.public_source);
     reader.read("GatewayAddress", path.gateway_address);
     reader.read("RemoteAddress", path.remote_address);
     reader.read("RemotePort", path.remote_port);

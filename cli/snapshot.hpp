@@ -28,6 +28,8 @@ struct Path {
     std::uint8_t ip_version = 0;
     std::string local_address;
     std::string public_address;
+    std::uint16_t public_port = 0;
+    std::string public_source;
     std::string gateway_address;
     std::string remote_address;
     std::uint16_t remote_port = 0;
@@ -99,6 +101,7 @@ struct Snapshot {
     bool accept_remote = false;
     std::uint64_t command_timeout = 0;
     std::uint32_t workers = 0;
+    std::vector<std::string> stun_servers;
     std::vector<std::string> problems;
 
     std::vector<Tunnel> tunnels;         // by name

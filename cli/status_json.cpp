@@ -22,6 +22,7 @@ public:
         json_.member("control_port", now_.control_port).member("accept_remote", now_.accept_remote);
         json_.member("command_timeout_usec", now_.command_timeout).member("workers", now_.workers);
         json_.member("monotonic_usec", now_.monotonic);
+        texts("stun_servers", now_.stun_servers);
         texts("problems", now_.problems);
         json_.key("tunnels").begin_array();
         for (const Tunnel &tunnel : now_.tunnels)
@@ -105,7 +106,8 @@ private:
     {
         json_.begin_object().member("number", path.number).member("interface", path.interface);
         json_.member("ip_version", path.ip_version).member("local_address", path.local_address);
-        json_.member("public_address", path.public_address).member("gateway_address", path.gateway_address);
+        json_.member("public_address", path.public_address).member("public_port", path.public_port);
+        json_.member("public_source", path.public_source).member("gateway_address", path.gateway_address);
         json_.member("remote_address", path.remote_address).member("remote_port", path.remote_port);
         json_.member("remote_learned_usec", path.remote_learned);
         json_.member("remote_learned_monotonic_usec", path.remote_learned_monotonic);

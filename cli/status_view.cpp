@@ -201,6 +201,19 @@ std::string seconds(std::uint64_t duration)
     return fmt::format("{:g}s", static_cast<double>(duration) / 1e6);
 }
 
+// A path's own end as the peer sees it, where that is not simply its own address.
+std::string public_words(const Path &path)
+{
+    const std::string address = path.ip_version == 6 ? fmt::format("[{}]", path.public_address) : path.public_address;
+    if (path.public_source == "stun")
+        return fmt::format(", public {}:{} (by STUN)", address, path.public_port);
+    if (path.public_source == "peer")
+        return fmt::format(", public {}:{} (by the peer)", address, path.public_port);
+    if (path.public_source == "configured" && path.public_address != path.local_address)
+        return fmt::format(", public {}", path.public_address);
+    return path.public_source == "private" ? ", public address not known" : "";
+}
+
 std::vector<Line> details(const Connection &connection, std::size_t columns)
 {
     std::vector<Line> lines;
@@ -213,15 +226,16 @@ std::vector<Line> details(const Connection &connection, std::size_t columns)
     for (const auto &[source, destination] : connection.networks)
         append(lines, wrap(fmt::format("network {} to {}", source, destination), columns, 0));
     for (const Path &path : connection.paths)
-        append(lines, wrap(fmt::format("path {}: {} to {}, gateway {}, keepalives {}", path.number,
-                                       path.local_address.empty() ? "no address yet" : path.local_address,
-                                       path.remote_address.empty() ? "no address yet" : path.remote_address,
-                                       path.gateway_address.empty() ? "none" : path.gateway_address,
-                                       path.keepalive_time == 0
-                                           ? "none"
-                                           : fmt::format("every {}, dead after {}", seconds(path.keepalive_time),
-                                                         seconds(path.dead_time))),
-                           columns, 0));
+        append(lines,
+               wrap(fmt::format("path {}: {}{} to {}, gateway {}, keepalives {}", path.number,
+                                path.local_address.empty() ? "no address yet" : path.local_address, public_words(path),
+                                path.remote_address.empty() ? "no address yet" : path.remote_address,
+                                path.gateway_address.empty() ? "none" : path.gateway_address,
+                                path.keepalive_time == 0
+                                    ? "none"
+                                    : fmt::format("every {}, dead after {}", seconds(path.keepalive_time),
+                                                  seconds(path.dead_time))),
+                    columns, 0));
     lines.emplace_back("");
     append_counters(lines, "Counters of the connection", connection.counters, columns);
     for (const Path &path : connection.paths)

@@ -115,8 +115,14 @@ public:
     {
         plane_.set_path_by_peer(connection, path, up);
     }
+    void set_stun_servers(const std::vector<base::Endpoint> &servers) override { plane_.set_stun_servers(servers); }
     base::Result<void> commit() override { return plane_.commit(); }
     void settle() override { plane_.settle(); }
+    bool send_from(const base::Endpoint &local, const std::string &interface, const base::Endpoint &to,
+                   base::ConstOctets datagram) override
+    {
+        return plane_.send_from(local, interface, to, datagram);
+    }
     service::PathState path_state(const std::string &connection, std::size_t path) override;
     service::ConnectionStatistics statistics(const std::string &connection) override;
     service::Counters tunnel_statistics(const std::string &tunnel) override;

@@ -4,8 +4,10 @@
 #include "daemon/bus/server.hpp"
 #include "daemon/journal.hpp"
 #include "daemon/link_watch.hpp"
+#include "daemon/name_resolver.hpp"
 #include "daemon/service/manager.hpp"
 #include "daemon/service/peers.hpp"
+#include "daemon/service/stun.hpp"
 #include "daemon/statistics.hpp"
 #include "daemon/status_line.hpp"
 #include "daemon/sys/capabilities.hpp"
@@ -147,9 +149,11 @@ proto::RandomNumber random_number()
 class Daemon {
 public:
     Daemon(sys::EventLoop &loop, net::Monitor &monitor, plane::Plane &plane, service::Manager &manager,
-           service::Peers &peers, UdpControlPort &control_port, std::string directory)
-        : loop_(loop), monitor_(monitor), plane_(plane), manager_(manager), peers_(peers), control_port_(control_port),
-          directory_(std::move(directory)), output_(loop, STDOUT_FILENO)
+           service::Peers &peers, service::Stun &stun, NameResolver &resolver, UdpControlPort &control_port,
+           std::string directory)
+        : loop_(loop), monitor_(monitor), plane_(plane), manager_(manager), peers_(peers), stun_(stun),
+          resolver_(resolver), control_port_(control_port), directory_(std::move(directory)),
+          output_(loop, STDOUT_FILENO)
     {
     }
 
@@ -177,6 +181,11 @@ public:
         if (!peers_timer)
             return base::Failure(peers_timer.error());
         peers_timer_ = &*peers_timer;
+        auto stun_timer = loop_.make_timer([this] { on_stun_deadline(); });
+        if (!stun_timer)
+            return base::Failure(stun_timer.error());
+        stun_timer_ = &*stun_timer;
+        resolver_.set_callback([this](const std::vector<service::ResolvedName> &names) { on_resolved(names); });
         on_settings();
         std::vector<sys::EventSource> control;
         for (plane::ControlSocket &socket : control_port_.sockets()) {
@@ -246,6 +255,16 @@ private:
         follow_mtus_soon();
         peers_.on_settings(sys::now());
         set_peers_timer();
+        update_stun();
+    }
+
+    // What the paths have, or what is wanted of them, may be another.
+    void update_stun()
+    {
+        service::Notices notices;
+        stun_.update(sys::now(), notices);
+        log_notices(notices);
+        set_stun_timer();
     }
 
     void on_network()
@@ -263,6 +282,7 @@ private:
         if (!followed)
             sys::log(sys::Priority::kError, followed.error().text);
         follow_mtus_soon();
+        update_stun();
     }
 
     // Soon, and not for each of many changes: whoever can send ICMP messages cannot keep us busy.
@@ -294,7 +314,11 @@ private:
         });
         if (const auto followed = manager_.on_paths_moved(sys::now(), moves, notices); !followed)
             sys::log(sys::Priority::kError, followed.error().text);
+        plane_.take_stun_answers([&](const base::Endpoint &server, base::ConstOctets answer) {
+            stun_.on_answer(sys::now(), server, answer, notices);
+        });
         log_notices(notices);
+        set_stun_timer();
         if (taken && *taken > 0) {
             sys::log(sys::Priority::kWarning, fmt::format("{} more paths changed their status", *taken));
             bus_->refresh();
@@ -316,6 +340,8 @@ private:
         });
         log_notices(notices);
         set_peers_timer();
+        if (!notices.empty()) // maybe a connection that a peer has created
+            update_stun();
     }
 
     void on_peers_deadline()
@@ -324,6 +350,30 @@ private:
         peers_.on_deadline(sys::now(), notices);
         log_notices(notices);
         set_peers_timer();
+    }
+
+    void on_stun_deadline()
+    {
+        service::Notices notices;
+        stun_.on_deadline(sys::now(), notices);
+        log_notices(notices);
+        set_stun_timer();
+    }
+
+    void on_resolved(const std::vector<service::ResolvedName> &names)
+    {
+        service::Notices notices;
+        stun_.on_resolved(sys::now(), names, notices);
+        log_notices(notices);
+        set_stun_timer();
+    }
+
+    void set_stun_timer()
+    {
+        if (const auto deadline = stun_.deadline())
+            stun_timer_->set(*deadline);
+        else
+            stun_timer_->unset();
     }
 
     void create(const std::string &file, service::Peers::Done done)
@@ -351,6 +401,7 @@ private:
         if (!retried)
             sys::log(sys::Priority::kError, retried.error().text);
         follow_mtus();
+        update_stun();
         timer_->set(sys::now() + kHousekeeping);
     }
 
@@ -359,6 +410,8 @@ private:
     plane::Plane &plane_;
     service::Manager &manager_;
     service::Peers &peers_;
+    service::Stun &stun_;
+    NameResolver &resolver_;
     UdpControlPort &control_port_;
     const std::string directory_;
     sys::Output output_;
@@ -369,6 +422,7 @@ private:
     sys::Timer *peers_timer_ = nullptr;
     sys::Timer *mtus_timer_ = nullptr;
     base::Instant mtus_followed_{};
+    sys::Timer *stun_timer_ = nullptr;
     DropReport drops_;
     std::optional<base::Error> failure_;
 };
@@ -441,7 +495,9 @@ base::Result<void> run(const std::string &directory)
     store.forget_rest();
     data_plane.settle(); // what is told of the paths from now on is what they are
     service::Peers peers(manager, files, network, *control_port, random_number);
-    return Daemon(*loop, *monitor, **plane, manager, peers, *control_port, directory).run();
+    NameResolver resolver(*loop);
+    service::Stun stun(manager, data_plane, resolver, random_number);
+    return Daemon(*loop, *monitor, **plane, manager, peers, stun, resolver, *control_port, directory).run();
 }
 
 } // namespace

@@ -209,6 +209,14 @@ std::uint64_t ManagerObject::CommandTimeout()
     return base::microseconds(context_.manager.interface().cmd_timeout);
 }
 
+std::vector<std::string> ManagerObject::StunServers()
+{
+    std::vector<std::string> servers;
+    for (const config::StunServer &server : context_.manager.interface().stun_servers)
+        servers.push_back(server.to_string());
+    return servers;
+}
+
 std::vector<sdbus::ObjectPath> ManagerObject::Tunnels()
 {
     std::vector<sdbus::ObjectPath> paths;

@@ -39,6 +39,7 @@ private:
     bool AcceptRemote() override { return context_.manager.interface().accept_remote; }
     std::uint64_t CommandTimeout() override;
     std::uint32_t Workers() override { return context_.manager.interface().workers; }
+    std::vector<std::string> StunServers() override;
     std::vector<sdbus::ObjectPath> Tunnels() override;
     std::vector<sdbus::ObjectPath> Connections() override;
     std::vector<std::string> Problems() override;
@@ -48,6 +49,7 @@ private:
     // Those that can change.
     static constexpr auto kProperties = std::tuple{Property{"AcceptRemote", &ManagerObject::AcceptRemote},
                                                    Property{"CommandTimeout", &ManagerObject::CommandTimeout},
+                                                   Property{"StunServers", &ManagerObject::StunServers},
                                                    Property{"Connections", &ManagerObject::Connections},
                                                    Property{"Problems", &ManagerObject::Problems}};
     Snapshot<std::remove_const_t<decltype(kProperties)>> snapshot_;

@@ -117,7 +117,17 @@ std::string PathObject::LocalAddress()
 
 std::string PathObject::PublicAddress()
 {
-    return text_of(config().public_ipaddr);
+    return text_of(service::public_address(connection_, number_).endpoint.address);
+}
+
+std::uint16_t PathObject::PublicPort()
+{
+    return service::public_address(connection_, number_).endpoint.port;
+}
+
+std::string PathObject::PublicSource()
+{
+    return std::string(service::name_of(service::public_address(connection_, number_).source));
 }
 
 std::string PathObject::GatewayAddress()

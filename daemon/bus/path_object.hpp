@@ -36,6 +36,8 @@ private:
     std::uint8_t IpVersion() override;
     std::string LocalAddress() override;
     std::string PublicAddress() override;
+    std::uint16_t PublicPort() override;
+    std::string PublicSource() override;
     std::string GatewayAddress() override;
     std::string RemoteAddress() override;
     std::uint16_t RemotePort() override;
@@ -80,6 +82,8 @@ private:
                    Property{"IpVersion", &PathObject::IpVersion},
                    Property{"LocalAddress", &PathObject::LocalAddress},
                    Property{"PublicAddress", &PathObject::PublicAddress},
+                   Property{"PublicPort", &PathObject::PublicPort},
+                   Property{"PublicSource", &PathObject::PublicSource},
                    Property{"GatewayAddress", &PathObject::GatewayAddress},
                    Property{"RemoteAddress", &PathObject::RemoteAddress},
                    Property{"RemotePort", &PathObject::RemotePort},

@@ -19,6 +19,94 @@ bool is_tunnel_prefix(const base::Result<base::Prefix> &prefix, base::IpVersion 
            is_address_for(prefix->address, AddressUse::kTunnel);
 }
 
+// Labels of letters, digits, '-' and '_' (RFC 1123 section 2.1; '_' is in use all the same). Digits and dots alone are
+// an IPv4 address, or one that is written wrongly.
+bool is_host_name(std::string_view text)
+{
+    if (text.empty() || text.size() > kMaxHostName || text.find_first_not_of("0123456789.") == text.npos)
+        return false;
+    constexpr std::size_t kMaxLabel = 63;
+    for (std::size_t at = 0; at <= text.size();) {
+        const std::string_view label = text.substr(at, text.find('.', at) - at);
+        const auto is_label = [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        };
+        const bool is_end = label.empty() && at == text.size() && at > 1; // "example.net."
+        if (!is_end && (label.empty() || label.size() > kMaxLabel || label.front() == '-' || label.back() == '-' ||
+                        !std::all_of(label.begin(), label.end(), is_label)))
+            return false;
+        at += label.size() + 1;
+    }
+    return true;
+}
+
+std::optional<StunServer> parse_stun_server(std::string_view text)
+{
+    StunServer server;
+    std::string_view port;
+    bool is_bracketed = false;
+    if (base::Address::parse(text)) {
+        server.host = text;
+    } else if (text.starts_with('[')) {
+        const std::size_t end = text.find(']');
+        server.host = text.substr(1, end == text.npos ? 0 : end - 1);
+        is_bracketed = true;
+        text.remove_prefix(end == text.npos ? text.size() : end + 1);
+        if (!text.empty() && !text.starts_with(':'))
+            return std::nullopt;
+        port = text;
+    } else {
+        const std::size_t colon = std::min(text.find(':'), text.size());
+        server.host = text.substr(0, colon);
+        port = text.substr(colon);
+    }
+    if (!port.empty()) {
+        const std::optional<std::uint32_t> number = parse_number(port.substr(1));
+        if (!number || *number < 1 || *number > UINT16_MAX)
+            return std::nullopt;
+        server.port = static_cast<std::uint16_t>(*number);
+    }
+    const auto address = base::Address::parse(server.host);
+    const bool is_good = address ? is_address_for(*address, AddressUse::kHost) && (!is_bracketed || !address->is_v4())
+                                 : !is_bracketed && is_host_name(server.host);
+    return is_good ? std::optional(server) : std::nullopt;
+}
+
+constexpr Field<InterfaceConfig> stun_servers(std::string_view key)
+{
+    Field<InterfaceConfig> field;
+    field.key = key;
+    field.need = Need::kSparse;
+    field.read = [](std::string_view text, InterfaceConfig &into) -> std::string {
+        std::vector<StunServer> servers;
+        for (std::size_t at = 0; (at = text.find_first_not_of(", ", at)) != text.npos;) {
+            const std::string_view one = text.substr(at, text.find_first_of(", ", at) - at);
+            const std::optional<StunServer> server = parse_stun_server(one);
+            if (!server || std::find(servers.begin(), servers.end(), *server) != servers.end() ||
+                servers.size() == kMaxStunServers) {
+                servers.clear();
+                break;
+            }
+            servers.push_back(*server);
+            at += one.size();
+        }
+        if (servers.empty())
+            return fmt::format("1 to {} different servers, HOST or HOST:PORT, with commas between them, such as "
+                               "stun.example.net, [2001:db8::1]:3479",
+                               kMaxStunServers);
+        into.stun_servers = servers;
+        return {};
+    };
+    field.write = [](const InterfaceConfig &from) -> std::optional<base::SecretText> {
+        std::string text;
+        for (const StunServer &server : from.stun_servers)
+            text += (text.empty() ? "" : ", ") + server.to_string();
+        return text.empty() ? std::nullopt : std::optional(base::SecretText(text));
+    };
+    field.is_implied = field::is_default<&InterfaceConfig::stun_servers>;
+    return field;
+}
+
 template <auto M, base::IpVersion Version> constexpr Field<TunnelConfig> tunnel_address(std::string_view key)
 {
     Field<TunnelConfig> field;
@@ -68,6 +156,7 @@ constexpr std::array kGeneralFields{
     field::number<&InterfaceConfig::max_peer_connections, 0, kMaxPeerConnections>("max_peer_connections",
                                                                                   Need::kSparse),
     field::number<&InterfaceConfig::allow_default_key, 0, 1>("allow_default_key", Need::kSparse),
+    stun_servers("stun_servers"),
 };
 
 constexpr std::array kTunnelFields{
@@ -144,6 +233,13 @@ bool is_interface_name(std::string_view name)
     return !name.empty() && name.size() <= kMaxInterfaceName && name != "." && name != ".." &&
            std::all_of(name.begin(), name.end(),
                        [](char c) { return c > ' ' && c <= '~' && c != '/' && c != ':' && c != '%'; });
+}
+
+std::string StunServer::to_string() const
+{
+    if (port == kStunPort)
+        return host;
+    return host.find(':') == host.npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
 }
 
 bool TunnelConfig::has_address(const base::Address &address) const

@@ -20,6 +20,9 @@ inline constexpr unsigned kMaxTunnels = 100;
 inline constexpr unsigned kMaxWorkers = 64;
 inline constexpr unsigned kMaxPeerConnections = 10000;
 inline constexpr unsigned kMaxCommandTimeout = 3600; // seconds
+inline constexpr std::size_t kMaxStunServers = 4;
+inline constexpr std::size_t kMaxHostName = 253; // octets (RFC 1035 section 2.3.4, as text)
+inline constexpr std::uint16_t kStunPort = 3478; // RFC 8489 section 8
 
 // The smallest MTU that each version may count on (RFC 791 asks for packets of 576 octets, RFC 8200 section 5 for
 // 1280), and the largest packet that fits with a GRE header of 8 octets into one UDP datagram over IPv4.
@@ -42,6 +45,16 @@ struct TunnelConfig {
     friend bool operator==(const TunnelConfig &, const TunnelConfig &) = default;
 };
 
+// A STUN server: "HOST[:PORT]", an IPv6 address with a port in brackets.
+struct StunServer {
+    std::string host; // an address, or a name
+    std::uint16_t port = kStunPort;
+
+    std::string to_string() const;
+
+    friend bool operator==(const StunServer &, const StunServer &) = default;
+};
+
 // interface.conf (guide 2.6.2).
 struct InterfaceConfig {
     bool accept_remote = false;               // peers may create connections
@@ -50,6 +63,7 @@ struct InterfaceConfig {
     std::uint8_t workers = 1;                 // threads of the data plane; a key of ours, optional
     std::uint16_t max_peer_connections = 100; // that peers have created at a time; a key of ours, optional
     bool allow_default_key = false;           // peers may create connections with the key that everybody knows; ours
+    std::vector<StunServer> stun_servers;     // for public_ipaddr, at most kMaxStunServers; a key of ours, optional
     std::vector<TunnelConfig> tunnels;        // 1 to kMaxTunnels
 
     friend bool operator==(const InterfaceConfig &, const InterfaceConfig &) = default;

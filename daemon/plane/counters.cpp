@@ -24,6 +24,8 @@ std::string_view to_string(Drop drop) noexcept
         return "congestion";
     case Drop::kSpoofed:
         return "spoofed source";
+    case Drop::kStunFlood:
+        return "STUN flood";
     case Drop::kTunWrite:
         return "tun write";
     case Drop::kTooBig:

@@ -33,12 +33,13 @@ enum class Drop : std::uint8_t {
     kWrongTunnel,  // a keepalive between other tunnel addresses
     kCongestion,   // the path was congested, and the sender of the packet would not understand a mark
     kSpoofed,      // from the peer: the inner source is none of its addresses and networks
+    kStunFlood,    // more answers of a STUN server than are looked at
     kTunWrite,     // the kernel did not take it on the tunnel
     kTooBig,       // larger than what the path carries in one piece
     kRateLimit,    // one of too many keepalives from elsewhere
 };
 
-constexpr std::size_t kDropCount = 12;
+constexpr std::size_t kDropCount = static_cast<std::size_t>(Drop::kRateLimit) + 1;
 
 // The reason in a few words, such as "no connection".
 std::string_view to_string(Drop drop) noexcept;

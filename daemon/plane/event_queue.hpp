@@ -4,6 +4,7 @@
 #include "daemon/base/address.hpp"
 #include "daemon/core/liveness.hpp"
 #include "daemon/plane/mailbox.hpp"
+#include "daemon/proto/stun.hpp"
 
 #include <array>
 #include <atomic>
@@ -32,37 +33,61 @@ struct PathEvent {
     base::Instant when{};
 };
 
+// An answer that a STUN server has sent to the port of a path.
+struct StunEvent {
+    base::Endpoint server;
+    std::size_t size = 0;
+    std::array<std::byte, proto::kMaxStunAnswer> octets;
+};
+
 // Events from one worker to the control thread: bounded, never waiting. One that does not fit is dropped and counted;
-// the state that it tells of can still be read from the counters.
-class EventQueue {
+// the state that it tells of can still be read from the counters, or it comes again.
+template <typename Event, std::size_t Size> class BoundedQueue {
 public:
-    explicit EventQueue(const Wakeup &wakeup) noexcept : wakeup_(wakeup) {}
+    explicit BoundedQueue(const Wakeup &wakeup) noexcept : wakeup_(wakeup) {}
 
     // False if it does not fit.
-    bool push(const PathEvent &event) noexcept
+    bool push(const Event &event) noexcept
     {
         bool fits = true;
         const std::size_t tail = tail_.load(std::memory_order_relaxed);
-        if (tail - head_.load(std::memory_order_acquire) == kSize) {
+        if (tail - head_.load(std::memory_order_acquire) == Size) {
             fits = false;
             lost_.fetch_add(1, std::memory_order_relaxed);
         } else {
-            events_[tail % kSize] = event;
+            events_[tail % Size] = event;
             tail_.store(tail + 1, std::memory_order_release);
         }
         wakeup_.signal();
         return fits;
     }
 
-    std::optional<PathEvent> pop() noexcept
+    std::optional<Event> pop() noexcept
     {
         const std::size_t head = head_.load(std::memory_order_relaxed);
         if (head == tail_.load(std::memory_order_acquire))
             return std::nullopt;
-        const PathEvent event = events_[head % kSize];
+        const Event event = events_[head % Size];
         head_.store(head + 1, std::memory_order_release);
         return event;
     }
+
+    // Events dropped since the last call.
+    std::uint64_t take_lost() noexcept { return lost_.exchange(0, std::memory_order_relaxed); }
+
+protected:
+    const Wakeup &wakeup_; // of the control thread
+
+private:
+    std::array<Event, Size> events_;
+    alignas(64) std::atomic<std::size_t> head_{0};
+    alignas(64) std::atomic<std::size_t> tail_{0};
+    std::atomic<std::uint64_t> lost_{0};
+};
+
+class EventQueue : public BoundedQueue<PathEvent, 4096> {
+public:
+    using BoundedQueue::BoundedQueue;
 
     // What was known of the MTUs of paths may have changed.
     void doubt_mtus() noexcept
@@ -72,18 +97,10 @@ public:
     }
     bool take_mtu_doubts() noexcept { return mtus_doubted_.exchange(false, std::memory_order_relaxed); }
 
-    // Events dropped since the last call.
-    std::uint64_t take_lost() noexcept { return lost_.exchange(0, std::memory_order_relaxed); }
-
 private:
-    static constexpr std::size_t kSize = 4096;
-
-    const Wakeup &wakeup_; // of the control thread
-    std::array<PathEvent, kSize> events_;
-    alignas(64) std::atomic<std::size_t> head_{0};
-    alignas(64) std::atomic<std::size_t> tail_{0};
-    std::atomic<std::uint64_t> lost_{0};
     std::atomic<bool> mtus_doubted_{false};
 };
+
+using StunQueue = BoundedQueue<StunEvent, 64>;
 
 } // namespace mpt::plane

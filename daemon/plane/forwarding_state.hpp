@@ -78,6 +78,7 @@ struct ForwardingState {
     std::vector<TunnelEntry> tunnels;
     std::vector<std::shared_ptr<const ConnectionEntry>> connections;
     std::vector<SocketEntry> sockets;
+    std::vector<base::Endpoint> stun_servers; // whose answers the control thread gets: few
 };
 
 } // namespace mpt::plane

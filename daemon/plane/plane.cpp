@@ -277,6 +277,17 @@ std::shared_ptr<UdpSocket> Plane::connect(const core::PathParameters &path)
     return std::move(*socket);
 }
 
+bool Plane::send_from(const base::Endpoint &local, const std::string &interface, const base::Endpoint &to,
+                      base::ConstOctets datagram) const
+{
+    const auto found = listening_.find({local, interface});
+    const auto socket = found == listening_.end() ? nullptr : found->second.socket.lock();
+    if (!socket)
+        return false;
+    const sys::SocketAddress remote(to, socket->scope());
+    return socket->send(datagram, &remote);
+}
+
 void Plane::set_interface_ready(const std::string &interface, bool ready)
 {
     if (link_flags_.set(interface, ready))
@@ -348,6 +359,7 @@ base::Result<std::unique_ptr<ForwardingState>> Plane::build(std::size_t worker) 
         state->tunnels[i].table = std::move(*table);
     }
     add_sockets(*state);
+    state->stun_servers = stun_servers_;
     return state;
 }
 
@@ -436,6 +448,14 @@ void Plane::set_fragmentation(const std::string &connection, std::size_t path, b
     const ConnectionEntry *entry = find(connection);
     if (entry != nullptr && path < entry->links.size() && entry->links[path].connected)
         entry->links[path].connected->set_fragmentation(on);
+}
+
+void Plane::take_stun_answers(
+    const std::function<void(const base::Endpoint &server, base::ConstOctets answer)> &callback) const
+{
+    for (const auto &worker : workers_)
+        while (const auto event = worker->stun_answers().pop())
+            callback(event->server, base::ConstOctets(event->octets).first(event->size));
 }
 
 const Tunnel *Plane::find_tunnel(const std::string &name) const

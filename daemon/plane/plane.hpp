@@ -44,6 +44,13 @@ public:
     // The peer says so: it takes a path that it does not use for dead.
     void set_path_by_peer(const std::string &connection, std::size_t path, bool up);
 
+    // Whose answers take_stun_answers() tells of.
+    void set_stun_servers(const std::vector<base::Endpoint> &servers) { stun_servers_ = servers; }
+    // Sends from the local port of a path whose sockets are open; false if there is none, or the kernel does not take
+    // it.
+    bool send_from(const base::Endpoint &local, const std::string &interface, const base::Endpoint &to,
+                   base::ConstOctets datagram) const;
+
     // Whether an interface can carry packets now. From any thread: a path stops using one that cannot at once, whatever
     // the control thread is busy with.
     void set_interface_ready(const std::string &interface, bool ready);
@@ -72,6 +79,9 @@ public:
     // Whether larger ones are sent in fragments, as at first, or refused. At once. A path without connected socket
     // sends them in any case.
     void set_fragmentation(const std::string &connection, std::size_t path, bool on);
+    // To be called after take_events(): calls back for each answer of a STUN server.
+    void take_stun_answers(
+        const std::function<void(const base::Endpoint &server, base::ConstOctets answer)> &callback) const;
 
     // A tunnel, or a connection that was committed; null if there is none of that name.
     const Tunnel *find_tunnel(const std::string &name) const;
@@ -117,6 +127,7 @@ private:
         std::vector<std::weak_ptr<UdpSocket>> connected; // beside it
     };
     std::map<ListenKey, ListenRecord> listening_;
+    std::vector<base::Endpoint> stun_servers_;
     std::size_t next_worker_ = 0;
     std::uint64_t next_id_ = 1;
     std::uint64_t committed_ = 0; // the number of the last forwarding states

@@ -23,6 +23,10 @@ constexpr std::size_t kSlots = 64;
 // The most messages of one socket in a pass, so that a busy path does not use up the room of the others.
 constexpr std::size_t kMaxSocketSlots = 16;
 
+// Answers of a STUN server that are looked at. It is asked once in a while for each local port.
+constexpr std::uint32_t kStunAnswersPerSecond = 50;
+constexpr std::uint32_t kStunAnswerBurst = 50;
+
 // What the kernel says beside a message: the size of the datagrams in it, and their traffic class.
 struct Control {
     alignas(cmsghdr) std::array<std::byte, 2 * CMSG_SPACE(sizeof(int))> octets;
@@ -86,8 +90,10 @@ std::uint64_t random_secret() noexcept
 
 } // namespace
 
-Receiver::Receiver(EventQueue &events)
-    : events_(events), strangers_(random_secret()), buffer_(new std::byte[kSlots * kSlotSize])
+Receiver::Receiver(EventQueue &events, StunQueue &stun)
+    : events_(events), stun_(stun), strangers_(random_secret()),
+      stun_limiter_(kStunAnswersPerSecond, kStunAnswerBurst, random_secret()),
+      buffer_(new std::byte[kSlots * kSlotSize])
 {
     arrivals_.reserve(kSlots * proto::Join::kMaxSegments);
 }
@@ -152,6 +158,8 @@ void Receiver::take_datagram(const ForwardingState &state, const Source &source,
                              base::Instant now)
 {
     const auto packet = proto::decode_gre(datagram);
+    if (!packet && take_stun_answer(state, source, datagram, now))
+        return;
     std::optional<PathReference> path_of = source.path;
     if (packet && packet->is_control)
         if (const auto named = find_named(source.listening, *packet))
@@ -189,6 +197,21 @@ void Receiver::take_datagram(const ForwardingState &state, const Source &source,
             entry.connection->take_keepalive(from.path, source.address, datagram, *packet, now, strangers_, events_))
         reached_.push_back(Reached{from.connection, from.path, *highest});
     touched_.push_back(from.connection);
+}
+
+bool Receiver::take_stun_answer(const ForwardingState &state, const Source &source, base::ConstOctets datagram,
+                                base::Instant now)
+{
+    const auto &servers = state.stun_servers;
+    if (!proto::is_stun_answer(datagram) || std::find(servers.begin(), servers.end(), source.address) == servers.end())
+        return false;
+    StunEvent event;
+    event.server = source.address;
+    event.size = datagram.size();
+    std::copy(datagram.begin(), datagram.end(), event.octets.begin());
+    if (!stun_limiter_.allow(now, event.server.address) || !stun_.push(event))
+        source.listening.socket->drops.add(Drop::kStunFlood);
+    return true;
 }
 
 void Receiver::deliver(const ForwardingState &state, base::Instant now)

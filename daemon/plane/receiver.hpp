@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "daemon/core/source_limiter.hpp"
+#include "daemon/plane/event_queue.hpp"
 #include "daemon/plane/forwarding_state.hpp"
 #include "daemon/plane/stranger_limit.hpp"
 #include "daemon/proto/gre.hpp"
@@ -15,7 +17,6 @@
 namespace mpt::plane {
 
 class Connection;
-class EventQueue;
 class TunWriter;
 
 // Reads the sockets of the paths and writes to the tunnels. A pass reads all sockets that have something before
@@ -23,8 +24,9 @@ class TunWriter;
 // came by.
 class Receiver {
 public:
-    // `events` is told of paths that a keepalive or a packet brings up; it stays the caller's.
-    explicit Receiver(EventQueue &events);
+    // `events` is told of paths that a keepalive or a packet brings up, `stun` of answers of STUN servers; both stay
+    // the caller's.
+    Receiver(EventQueue &events, StunQueue &stun);
 
     // One pass over these sockets (their indices in state.sockets), which is not over what they hold for ever.
     void run(const ForwardingState &state, std::span<const std::uint32_t> sockets, base::Instant now);
@@ -63,6 +65,9 @@ private:
         std::uint8_t traffic_class; // of its IP header
     };
     void take_datagram(const ForwardingState &state, const Source &source, base::Octets datagram, base::Instant now);
+    // What a STUN server has sent, for the control thread; false if it is no answer, or of no server.
+    bool take_stun_answer(const ForwardingState &state, const Source &source, base::ConstOctets datagram,
+                          base::Instant now);
     void deliver(const ForwardingState &state, base::Instant now);
     void deliver_connection(const ForwardingState &state, std::span<Arrival> arrivals, base::Instant now);
     // Writes a packet if it may be the peer's.
@@ -70,7 +75,9 @@ private:
     void write_released(Connection &connection, TunWriter &writer);
 
     EventQueue &events_;
+    StunQueue &stun_;
     StrangerLimit strangers_;
+    core::SourceLimiter stun_limiter_;    // of a server
     std::unique_ptr<std::byte[]> buffer_; // slots, each with room for one message of the kernel
     std::vector<Arrival> arrivals_;
     std::vector<Reached> reached_;

@@ -33,9 +33,9 @@ constexpr base::Duration kCatchUp = std::chrono::milliseconds(30);
 
 Worker::Worker(const Wakeup &control, Wakeup mailbox, Wakeup links, Wakeup stop, sys::EventLoop loop,
                sys::FileDescriptor sockets)
-    : control_(control), events_(control), mailbox_(std::move(mailbox)), links_(std::move(links)),
-      stop_(std::move(stop)), loop_(std::move(loop)), sockets_(std::move(sockets)),
-      state_(std::make_unique<ForwardingState>()), receiver_(events_)
+    : control_(control), events_(control), stun_answers_(control), mailbox_(std::move(mailbox)),
+      links_(std::move(links)), stop_(std::move(stop)), loop_(std::move(loop)), sockets_(std::move(sockets)),
+      state_(std::make_unique<ForwardingState>()), receiver_(events_, stun_answers_)
 {
 }
 

@@ -45,6 +45,7 @@ public:
     }
     bool has_answered() const noexcept { return answered_ == asked_; }
     EventQueue &events() noexcept { return events_; }
+    StunQueue &stun_answers() noexcept { return stun_answers_; }
     // Why the thread has ended by itself; null while it has not.
     const char *failure() const noexcept { return failure_; }
 
@@ -71,6 +72,7 @@ private:
 
     const Wakeup &control_;
     EventQueue events_;
+    StunQueue stun_answers_;
     Mailbox mailbox_;
     Wakeup links_;
     Wakeup stop_;

@@ -99,6 +99,9 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
             record.paths.back().last_local = paths[i].last_local;
             record.paths.back().route = paths[i].route;
             record.paths.back().observed = paths[i].observed;
+            record.paths.back().server_routes = paths[i].server_routes;
+            if (parameters.local == paths[i].parameters.local)
+                record.paths.back().found = paths[i].found;
         }
         if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters)) {
             if (paths[i].parameters.remote == parameters.remote && config.auth_type == config::AuthType::kHmacSha256) {
@@ -176,9 +179,11 @@ void Manager::set_routes(Notices &notices)
 {
     Routes routes{tunnel_routes_, {}};
     for (const auto &record : connections_)
-        for (const PathRecord &path : record->paths)
+        for (const PathRecord &path : record->paths) {
             if (path.route)
                 routes.paths.push_back(*path.route);
+            routes.paths.insert(routes.paths.end(), path.server_routes.begin(), path.server_routes.end());
+        }
     std::vector<std::string> problems = network_.set_routes(routes);
     problems.insert(problems.end(), network_problems_.begin(), network_problems_.end());
     if (problems == route_problems_)
@@ -257,7 +262,47 @@ Manager::PathSite Manager::survey(const ConnectionRecord &record, std::size_t pa
         if (way || is_direct)
             site.route = PathRoute{interface, site.local, remote, way ? way->gateway : std::nullopt};
     }
+    if (config.public_ipaddr.is_unspecified())
+        survey_servers(config, site, is_direct);
     return site;
+}
+
+// A gateway that stands for none says nothing of the way to somebody else than the peer.
+void Manager::survey_servers(const config::PathConfig &config, PathSite &site, bool is_direct) const
+{
+    const std::string &interface = config.interface_name;
+    for (const base::Address &server : stun_servers_) {
+        if (server.version() != config.ip_ver || network_.is_connected(interface, server))
+            continue;
+        if (!config.gateway_ipaddr.is_unspecified() && !is_direct)
+            site.server_routes.push_back({interface, site.local, server, config.gateway_ipaddr});
+        else if (const auto way = network_.way(interface, server))
+            site.server_routes.push_back({interface, site.local, server, way->gateway});
+    }
+}
+
+base::Result<void> Manager::set_stun_servers(const std::vector<base::Address> &servers, Notices &notices)
+{
+    stun_servers_ = servers;
+    return retry(notices);
+}
+
+bool Manager::set_found(const base::Endpoint &local, const std::string &interface,
+                        const std::optional<base::Endpoint> &found)
+{
+    bool is_new = false;
+    for (const auto &record : connections_)
+        for (std::size_t path = 0; path < record->paths.size(); ++path) {
+            PathRecord &at = record->paths[path];
+            if (!record->config.paths[path].public_ipaddr.is_unspecified() || at.parameters.local != local ||
+                at.parameters.interface != interface || at.found == found)
+                continue;
+            at.found = found;
+            is_new = true;
+            if (observer_ != nullptr)
+                observer_->on_path_changed(*record, path);
+        }
+    return is_new;
 }
 
 Manager::Followed Manager::follow(const std::vector<PathPlace> &places, Notices &notices)
@@ -268,8 +313,9 @@ Manager::Followed Manager::follow(const std::vector<PathPlace> &places, Notices 
         PathRecord &at = place.record.paths[place.path];
         PathSite site = survey(place.record, place.path);
         site.rerouted = at.route != site.route;
-        rerouted = rerouted || site.rerouted;
+        rerouted = rerouted || site.rerouted || at.server_routes != site.server_routes;
         at.route = site.route;
+        at.server_routes = site.server_routes;
         sites.push_back(std::move(site));
     }
     if (rerouted)
@@ -302,8 +348,8 @@ base::Result<bool> Manager::open_or_close(ConnectionRecord &record, std::size_t 
     if (moved) {
         at.parameters.local.address = local;
         at.observed = {};
-        if (!local.is_unspecified())
-            at.last_local = local;
+        if (!local.is_unspecified() && std::exchange(at.last_local, local) != local)
+            at.found.reset();
         plane_.set_connection(parameters_of(record));
     }
     const bool changed = waits_for != at.waits_for;

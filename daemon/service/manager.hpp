@@ -59,6 +59,12 @@ public:
     // Looks at the MTUs of paths and tunnels: also without any change told by an interface, since the kernel learns of
     // the paths from their packets.
     void follow_mtus(base::Instant now, Notices &notices);
+    // The STUN servers that paths ask for their public address, so that each can reach them by its own gateway.
+    base::Result<void> set_stun_servers(const std::vector<base::Address> &servers, Notices &notices);
+    // What they say of the paths with this local port, if it is to be found automatically; nothing: no more. False if
+    // that is known already.
+    bool set_found(const base::Endpoint &local, const std::string &interface,
+                   const std::optional<base::Endpoint> &found);
     // The data plane says that a path's status has changed.
     void on_path_status(base::Instant now, const std::string &connection, std::size_t path,
                         const core::StatusChange &change, Notices &notices);
@@ -183,6 +189,7 @@ private:
         bool present = false; // the address, on it
         std::string lacks;    // what the path waits for
         std::optional<PathRoute> route;
+        std::vector<PathRoute> server_routes;
         bool rerouted = false; // it was another one before
     };
     struct Followed {
@@ -194,6 +201,7 @@ private:
     std::vector<PathPlace> same_sockets(const ConnectionRecord &record, std::size_t path, const base::Endpoint &peer);
     // Whether one more line about the path may be said this minute; appends to the last one that it is the last one.
     static bool may_tell(base::Instant now, PathRecord &path, std::string &text);
+    void survey_servers(const config::PathConfig &config, PathSite &site, bool is_direct) const;
     // Sets the routes of these paths, and opens or closes each as its interface is now. Failures are told in `notices`.
     Followed follow(const std::vector<PathPlace> &places, Notices &notices);
     base::Result<bool> open_or_close(ConnectionRecord &record, std::size_t path, const PathSite &site,
@@ -207,6 +215,7 @@ private:
     Observer *observer_ = nullptr;
     std::vector<std::unique_ptr<ConnectionRecord>> connections_;
     FileProblems problems_; // by file
+    std::vector<base::Address> stun_servers_;
     std::vector<TunnelRoute> tunnel_routes_;
     std::vector<std::string> network_problems_;                       // what of the networks does not work
     std::vector<std::string> route_problems_;                         // that, and what of the routes could not be set

@@ -169,6 +169,7 @@ void Manager::reload_interface(Notices &notices)
     interface_.cmd_timeout = loaded->cmd_timeout;
     interface_.max_peer_connections = loaded->max_peer_connections;
     interface_.allow_default_key = loaded->allow_default_key;
+    interface_.stun_servers = loaded->stun_servers;
     std::vector<std::string> waiting;
     if (loaded->cmdport_local != interface_.cmdport_local)
         waiting.emplace_back("cmdport_local");

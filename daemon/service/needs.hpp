@@ -119,9 +119,15 @@ public:
     virtual void set_path(const std::string &connection, std::size_t path, bool up) = 0;
     // By the peer.
     virtual void set_path_by_peer(const std::string &connection, std::size_t path, bool up) = 0;
+    // Whose answers Stun is told of.
+    virtual void set_stun_servers(const std::vector<base::Endpoint> &servers) = 0;
     virtual base::Result<void> commit() = 0;
     // Waits shortly until what was committed can be seen. Never for a peer: it could hold us up.
     virtual void settle() = 0;
+
+    // Sends from the local port of a path whose sockets are open; false if the kernel does not take it.
+    virtual bool send_from(const base::Endpoint &local, const std::string &interface, const base::Endpoint &to,
+                           base::ConstOctets datagram) = 0;
 
     // As it is now.
     virtual PathState path_state(const std::string &connection, std::size_t path) = 0;
@@ -137,6 +143,22 @@ public:
     // From an address of ours (unspecified: any) by the interface (empty: whichever leads there).
     virtual base::Result<void> send(const base::Address &local, const std::string &interface,
                                     const base::Endpoint &peer, base::ConstOctets octets) = 0;
+};
+
+// What has become of a host's name.
+struct ResolvedName {
+    std::string name;
+    std::vector<base::Address> addresses; // sorted; none: `failure` says why
+    std::string failure;
+};
+
+// Finds the addresses of hosts by their names, in its own time.
+class Resolver {
+public:
+    virtual ~Resolver() = default;
+
+    // The answer is given to Stun::on_resolved(); until then there is no further question.
+    virtual base::Result<void> resolve(const std::vector<std::string> &names) = 0;
 };
 
 } // namespace mpt::service

@@ -17,16 +17,6 @@ constexpr std::uint32_t kMessageBurst = 2000;
 constexpr std::uint32_t kCreationsPerSecond = 1;
 constexpr std::uint32_t kCreationBurst = 20;
 
-// Our end of a path, as the peer knows it.
-base::Address public_address(const ConnectionRecord &record, std::size_t path)
-{
-    const base::Address &configured = record.config.paths[path].public_ipaddr;
-    const PathRecord &at = record.paths[path];
-    if (!configured.is_unspecified())
-        return configured;
-    return at.parameters.local.address.is_unspecified() ? at.last_local : at.parameters.local.address;
-}
-
 // What the peer is told, for people.
 std::string words_of(const core::StatusTeller::Report &report)
 {
@@ -194,8 +184,8 @@ void Peers::tell(base::Instant now, const ConnectionRecord &record, Telling &tel
             {static_cast<std::uint8_t>(report->path), report->up.has_value(), report->weight});
         request.body.assign(body.begin(), body.end());
     } else {
-        const auto body = proto::encode_path_addresses(
-            {public_address(record, report->path), record.paths[report->path].parameters.remote.address});
+        const auto body = proto::encode_path_addresses({public_address(record, report->path).endpoint.address,
+                                                        record.paths[report->path].parameters.remote.address});
         request.body.assign(body.begin(), body.end());
     }
     telling.exchange.emplace(Exchange{core::HandshakeInitiator(now, std::move(request)), *way, ""});
@@ -406,7 +396,7 @@ std::optional<proto::PathChange> Peers::change_of(const ConnectionRecord &record
     for (std::size_t i = 0; i < record.paths.size(); ++i) {
         if (record.paths[i].parameters.remote.address != addresses->local)
             continue;
-        if (public_address(record, i) == addresses->remote)
+        if (public_address(record, i).endpoint.address == addresses->remote)
             return proto::PathChange{static_cast<std::uint8_t>(i), true, std::nullopt};
         if (record.config.paths[i].public_ipaddr.is_unspecified())
             automatic.push_back(i);

@@ -104,6 +104,7 @@ private:
     // The exchange is over, or has taken too long.
     void created(const Creating &creating, Notices &notices);
     base::Result<void> complete(const Creating &creating, base::ConstOctets text, Notices &notices);
+    base::Address public_of(const config::PathConfig &path, const ConnectionRecord *record, std::size_t number) const;
     config::ConnectionConfig in_use(config::ConnectionConfig config, const ConnectionRecord *record) const;
     core::CreateContext create_context(const std::string &file, std::vector<std::string> files = {}) const;
     // How the messages of a create, or of a connection, must be authenticated.

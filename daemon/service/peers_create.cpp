@@ -81,6 +81,20 @@ Peers::Reply Peers::accept(base::Instant now, const core::HandshakeTask &task, N
     return {proto::ControlResult::kDone, {text.begin(), text.end()}};
 }
 
+// The public address of a path, where its configuration leaves it open. One of a connection that does not run has no
+// port of its own to ask from; a NAT mostly gives the ports of one address the same public address.
+base::Address Peers::public_of(const config::PathConfig &path, const ConnectionRecord *record, std::size_t number) const
+{
+    if (record != nullptr)
+        return public_address(*record, number).endpoint.address;
+    for (const auto &other : manager_.connections())
+        for (const PathRecord &at : other->paths)
+            if (at.found && at.parameters.interface == path.interface_name &&
+                at.parameters.local.address == path.private_ipaddr)
+                return at.found->address;
+    return path.private_ipaddr;
+}
+
 // The configuration of a connection with the addresses that its paths use now, where it leaves them open; `record` is
 // null if it does not run.
 config::ConnectionConfig Peers::in_use(config::ConnectionConfig config, const ConnectionRecord *record) const
@@ -93,7 +107,7 @@ config::ConnectionConfig Peers::in_use(config::ConnectionConfig config, const Co
             path.private_ipaddr =
                 network_.first_address(path.interface_name, path.ip_ver).value_or(path.private_ipaddr);
         if (path.public_ipaddr.is_unspecified())
-            path.public_ipaddr = path.private_ipaddr;
+            path.public_ipaddr = public_of(path, record, i);
     }
     return config;
 }

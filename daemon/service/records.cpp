@@ -74,6 +74,37 @@ std::string_view name_of(core::StatusReason reason) noexcept
     return wording_of(reason).name;
 }
 
+std::string_view name_of(PublicSource source) noexcept
+{
+    switch (source) {
+    case PublicSource::kConfigured:
+        return "configured";
+    case PublicSource::kStun:
+        return "stun";
+    case PublicSource::kPeer:
+        return "peer";
+    case PublicSource::kPrivate:
+        return "private";
+    }
+    return "unknown";
+}
+
+PublicAddress public_address(const ConnectionRecord &record, std::size_t path)
+{
+    const base::Address &configured = record.config.paths[path].public_ipaddr;
+    const PathRecord &at = record.paths[path];
+    if (!configured.is_unspecified())
+        return {{configured, at.parameters.local.port}, PublicSource::kConfigured};
+    if (at.found)
+        return {*at.found, PublicSource::kStun};
+    if (at.observed.port != 0 && at.observed.address.version() == record.config.paths[path].ip_ver &&
+        at.observed.address.is_unicast())
+        return {at.observed, PublicSource::kPeer};
+    const base::Address &own =
+        at.parameters.local.address.is_unspecified() ? at.last_local : at.parameters.local.address;
+    return {{own, own.is_unspecified() ? std::uint16_t{0} : at.parameters.local.port}, PublicSource::kPrivate};
+}
+
 std::string words_of(const core::StatusChange &change)
 {
     const std::string_view reason = wording_of(change.reason).words;

@@ -53,6 +53,8 @@ struct PathRecord {
     // Up or down as it was last set by hand; nothing if it never was.
     std::optional<bool> by_hand = std::nullopt;
     std::optional<PathRoute> route = std::nullopt; // of ours, where the kernel would not know the way
+    std::vector<PathRoute> server_routes{};        // likewise, to STUN servers
+    std::optional<base::Endpoint> found{};         // the public address and port, as a STUN server saw them last
     base::Instant learned_at{};                    // of parameters.learned
     base::Endpoint observed{};                     // where the peer says that our packets come from; port 0: unknown
     // Changes of its status and moves of its peer, as far as they are counted together, and since when.
@@ -72,6 +74,22 @@ struct ConnectionRecord {
     // What was changed at run time is not in the file.
     bool is_unsaved() const { return config != filed; }
 };
+
+// Where a path's public address is known from.
+enum class PublicSource {
+    kConfigured, // public_ipaddr
+    kStun,       // a STUN server has told it
+    kPeer,       // the peer of a connection of type 3 has
+    kPrivate,    // nobody has: it is the path's own
+};
+
+struct PublicAddress {
+    base::Endpoint endpoint; // unspecified and 0: it is not known
+    PublicSource source = PublicSource::kPrivate;
+};
+
+// A path's own end as the peer sees it, as far as that is known.
+PublicAddress public_address(const ConnectionRecord &record, std::size_t path);
 
 // The live state of a path.
 struct PathState {
@@ -103,6 +121,8 @@ proto::ControlKey key_of(const config::ConnectionConfig &config);
 std::string_view name_of(core::PathStatus status) noexcept;
 // "start", "keepalive", "keepalives-missed", "by-hand", "by-peer", "interface", "address", "socket", "settings".
 std::string_view name_of(core::StatusReason reason) noexcept;
+// "configured", "stun", "peer", "private".
+std::string_view name_of(PublicSource source) noexcept;
 // What a path has become and why, for people: "set down (by hand)".
 std::string words_of(const core::StatusChange &change);
 

@@ -65,7 +65,7 @@ class Reading(bus.BusTest):
         manager = self.bus.get_all(ROOT_OBJECT, MANAGER)
         self.assertRegex(manager.pop('Version'), r'^\d+\.\d+')
         self.assertEqual(manager, {'ConfigDirectory': str(self.config), 'ControlPort': lab.COMMAND_PORT, 'AcceptRemote': False,
-                                   'CommandTimeout': 25_000_000, 'Workers': 1, 'Tunnels': [TUN0],
+                                   'CommandTimeout': 25_000_000, 'Workers': 1, 'StunServers': [], 'Tunnels': [TUN0],
                                    'Connections': [LINK, self.to_b], 'Problems': []})
         self.assertEqual(self.bus.get_all(TUN0, TUNNEL), {'Name': 'tun0', 'Mtu': 1440, 'MtuReason': '', 'Addresses': ['10.0.0.2/24', 'fec0::2/64']})
         self.assertEqual(self.bus.get_all(self.to_b, CONNECTION), {
@@ -78,6 +78,7 @@ class Reading(bus.BusTest):
         self.assertGreater(path.pop('StatusSinceMonotonic'), 0)
         self.assertEqual(path, {
             'Number': 1, 'Connection': LINK, 'Interface': 'eth2', 'IpVersion': 4, 'LocalAddress': '10.2.2.2', 'PublicAddress': '10.2.2.2',
+            'PublicPort': lab.DATA_PORT, 'PublicSource': 'configured',
             'GatewayAddress': '10.2.2.3', 'RemoteAddress': '10.2.2.3', 'RemotePort': lab.DATA_PORT, 'RemoteLearned': 0, 'RemoteLearnedMonotonic': 0,
             'WeightOut': 1, 'WeightIn': 1, 'KeepaliveTime': 0, 'DeadTime': 0,
             'CommandDefault': False, 'Status': 0, 'StatusName': 'up', 'StatusReason': 'start', 'HeldBack': False, 'Metered': False,

@@ -26,7 +26,7 @@ COMPLETION = lab.ROOT / 'cli' / 'completion' / 'mpt'
 
 STATUS = {  # the schema of mpt(1)
     'schema': int, 'version': str, 'config_directory': str, 'control_port': int, 'accept_remote': bool,
-    'command_timeout_usec': int, 'workers': int, 'monotonic_usec': int, 'problems': list, 'tunnels': list, 'connections': list}
+    'command_timeout_usec': int, 'workers': int, 'stun_servers': list, 'monotonic_usec': int, 'problems': list, 'tunnels': list, 'connections': list}
 STATUS_TUNNEL = {'name': str, 'mtu': int, 'mtu_reason': str, 'addresses': list, 'counters': dict}
 STATUS_CONNECTION = {
     'name': str, 'file': str, 'file_present': bool, 'unsaved': bool, 'created_by': str, 'tunnel': str, 'permission': int, 'ip_version': int,
@@ -34,7 +34,7 @@ STATUS_CONNECTION = {
     'status': int, 'reorder_window': int, 'copy_dscp': bool, 'clamp_mss': bool, 'max_buffer_delay_usec': int, 'auth_type': int, 'has_key': bool, 'networks': list,
     'counters': dict, 'paths': list}
 STATUS_PATH = {
-    'number': int, 'interface': str, 'ip_version': int, 'local_address': str, 'public_address': str, 'gateway_address': str,
+    'number': int, 'interface': str, 'ip_version': int, 'local_address': str, 'public_address': str, 'public_port': int, 'public_source': str, 'gateway_address': str,
     'remote_address': str, 'remote_port': int, 'remote_learned_usec': int, 'remote_learned_monotonic_usec': int, 'weight_out': int, 'weight_in': int, 'keepalive_time_usec': int, 'dead_time_usec': int,
     'command_default': bool, 'status': str, 'status_code': int, 'status_reason': str, 'status_since_usec': int,
     'status_since_monotonic_usec': int, 'held_back': bool, 'metered': bool, 'waits_for': str, 'counters': dict}

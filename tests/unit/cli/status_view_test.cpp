@@ -70,6 +70,27 @@ TEST(StatusTable, WhereAPeerWasFoundStandsBelowThePath)
                 Contains("     peer at port 40001, learned 1s ago"));
 }
 
+TEST(StatusTable, DetailsSayThePublicAddressAndWhereItIsKnownFrom)
+{
+    Path path = sample_path(0);
+    path.ip_version = 4;
+    path.public_address = "203.0.113.7";
+    path.public_port = 40000;
+    const auto details = [&](const std::string &source) {
+        path.public_source = source;
+        return table(sample_snapshot({sample_connection("a", {path})}), "a", 200);
+    };
+    EXPECT_THAT(details("stun"), Contains(HasSubstr("path 0: 192.0.2.1, public 203.0.113.7:40000 (by STUN) to ")));
+    EXPECT_THAT(details("peer"), Contains(HasSubstr(", public 203.0.113.7:40000 (by the peer) to ")));
+    EXPECT_THAT(details("private"), Contains(HasSubstr(", public address not known to ")));
+    EXPECT_THAT(details("configured"), Contains(HasSubstr("path 0: 192.0.2.1, public 203.0.113.7 to ")));
+    path.public_address = path.local_address;
+    EXPECT_THAT(details("configured"), Not(Contains(HasSubstr("public"))));
+    path.ip_version = 6;
+    path.public_address = "2001:db8::7";
+    EXPECT_THAT(details("stun"), Contains(HasSubstr(", public [2001:db8::7]:40000 (by STUN)")));
+}
+
 TEST(StatusTable, FitsIntoEightyColumns)
 {
     Path path = sample_path(19, "address-missing");

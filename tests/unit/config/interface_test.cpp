@@ -83,6 +83,27 @@ TEST(Interface, NeedsItsKeys)
     EXPECT_THAT(interface_problems(""), ElementsAre("i.conf: there is no section [general]"));
 }
 
+TEST(Interface, ReadsStunServersInTheirOrder)
+{
+    const auto read = [](std::string_view value) {
+        return parse_interface("i.conf",
+                               with(kGuideInterface, "cmd_timeout = 25", fmt::format("stun_servers = {}", value)))
+            .value->stun_servers;
+    };
+    EXPECT_THAT(read("stun.example.net:19302, [2001:db8::1]:3479, 192.0.2.1"),
+                ElementsAre(StunServer{"stun.example.net", 19302}, StunServer{"2001:db8::1", 3479},
+                            StunServer{"192.0.2.1", 3478}));
+    EXPECT_THAT(read("2001:db8::1"), ElementsAre(StunServer{"2001:db8::1", 3478}));
+    EXPECT_THAT(read_interface(kGuideInterface).value->stun_servers, IsEmpty());
+    const std::string label(63, 'a');
+    EXPECT_THAT(read(label), ElementsAre(StunServer{label, 3478}));
+    EXPECT_THAT(interface_problems(with(kGuideInterface, "cmd_timeout = 25", fmt::format("stun_servers = {}a", label))),
+                ElementsAre(HasSubstr(": must be ")));
+    EXPECT_EQ((StunServer{"2001:db8::1", 3479}.to_string()), "[2001:db8::1]:3479");
+    EXPECT_EQ((StunServer{"2001:db8::1", 3478}.to_string()), "2001:db8::1");
+    EXPECT_EQ((StunServer{"a", 1}.to_string()), "a:1");
+}
+
 struct InterfaceKey {
     std::string_view from; // in the guide's sample
     std::string_view key;
@@ -112,6 +133,33 @@ INSTANTIATE_TEST_SUITE_P(
         InterfaceKey{"cmd_timeout = 25", "cmd_timeout", {"1", "3600"}, {"0", "3601"}},
         InterfaceKey{"cmd_timeout = 25", "workers", {"1", "64"}, {"0", "65"}},
         InterfaceKey{"mtu = 1440", "mtu", {"1280", "65499", "auto"}, {"0", "575", "1279", "65500", "automatic"}},
+        InterfaceKey{"cmd_timeout = 25",
+                     "stun_servers",
+                     {"stun.example.net", "stun.example.net.", "a_b.c:1", "192.0.2.1", "192.0.2.1:65535", "2001:db8::1",
+                      "[2001:db8::1]", "[2001:db8::1]:3478", "a, b, c, d", "a,b", "a b", "a:1, a:2"},
+                     {"a, b, c, d, e",
+                      "a, a",
+                      "a, a:3478",
+                      "a:0",
+                      "a:65536",
+                      "a:",
+                      "a:b",
+                      "a:1:2",
+                      "256.1.1.1",
+                      "0.0.0.0",
+                      "224.0.0.1",
+                      "[192.0.2.1]",
+                      "[a]",
+                      "[2001:db8::1",
+                      "[2001:db8::1]3478",
+                      "[]",
+                      ".",
+                      "a..b",
+                      "-a",
+                      "a-",
+                      "a/b",
+                      "::ffff:192.0.2.1",
+                      ","}},
         InterfaceKey{"name = tun0",
                      "name",
                      {"t", "fifteen-letters", "a.b", "..."},

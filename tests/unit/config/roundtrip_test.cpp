@@ -172,6 +172,10 @@ public:
         config.cmdport_local = port();
         config.cmd_timeout = std::chrono::seconds(number(1, kMaxCommandTimeout));
         config.workers = number_as<std::uint8_t>(1, kMaxWorkers);
+        for (unsigned n = chance(50) ? 0 : number(1, kMaxStunServers); n > 0; --n) {
+            const std::string host = chance(50) ? address(version()).to_string() : fmt::format("stun{}.example.net", n);
+            config.stun_servers.push_back({host, chance(50) ? kStunPort : number_as<std::uint16_t>(1, 65535)});
+        }
         config.tunnels.resize(number(1, 5));
         for (std::size_t n = 0; n < config.tunnels.size(); ++n) {
             TunnelConfig &tunnel = config.tunnels[n];

@@ -293,6 +293,13 @@ public:
     {
         return open.erase(fmt::format("{}/{}", connection, path)) > 0;
     }
+    void set_stun_servers(const std::vector<base::Endpoint> &servers) override { stun_servers = servers; }
+    bool send_from(const base::Endpoint &local, const std::string &interface, const base::Endpoint &to,
+                   base::ConstOctets datagram) override
+    {
+        sent.push_back({local, interface, to, {datagram.begin(), datagram.end()}});
+        return true;
+    }
     base::Result<void> commit() override
     {
         ++commits;
@@ -304,6 +311,15 @@ public:
         return {};
     }
 
+    struct Sent {
+        base::Endpoint local;
+        std::string interface;
+        base::Endpoint to;
+        std::vector<std::byte> datagram;
+    };
+
+    std::vector<base::Endpoint> stun_servers;
+    std::vector<Sent> sent; // from the ports of paths
     std::vector<std::string> tunnels;
     std::map<std::string, core::ConnectionParameters> connections;
     std::set<std::string> open;
