@@ -76,7 +76,10 @@ ConnectionRecord &Manager::add_connection(const config::ConnectionConfig &config
 
 void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig &config) const
 {
-    const std::vector<config::PathConfig> before = std::exchange(record.config, config).paths;
+    const config::ConnectionConfig was = std::exchange(record.config, config);
+    const std::vector<config::PathConfig> &before = was.paths;
+    const bool is_same_peer = was.ip_local == config.ip_local && was.ip_remote == config.ip_remote &&
+                              config.auth_type == config::AuthType::kHmacSha256;
     const std::vector<PathRecord> paths = std::exchange(record.paths, {});
     record.tunnel = tunnel_of(config).name;
     for (std::size_t i = 0; i < config.paths.size(); ++i) {
@@ -104,7 +107,7 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
                 record.paths.back().found = paths[i].found;
         }
         if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters)) {
-            if (paths[i].parameters.remote == parameters.remote && config.auth_type == config::AuthType::kHmacSha256) {
+            if (is_same_peer && paths[i].parameters.remote == parameters.remote) {
                 record.paths.back().parameters.learned = paths[i].parameters.learned;
                 record.paths.back().learned_at = paths[i].learned_at;
             }

@@ -183,12 +183,14 @@ class Moving(RoamingTest):
         for host in (client, server):
             host.wait_status(0, 'up')
         self.assertEqual(self.where(), (nat.OUTSIDE[0], 40000))
+        monitor = server.bus.monitor()
         transfers = [Transfer(self.net, 'c', 's', 5001), Transfer(self.net, 's', 'c', 5002)]
         before = server.daemon.statistics().path(0)
         for port in range(40001, 40007):
             octets = [transfer.octets for transfer in transfers]
             self.nats.translate(0, port)
             self.wait_where(nat.OUTSIDE[0], port)
+            self.assertIn('RemoteLearned', monitor.wait_for_change(hosts.PATH_OBJECT.format(0), RemotePort=port))
             lab.wait_for(lambda: all(transfer.octets > old + 200_000 for transfer, old in zip(transfers, octets)), 'TCP goes on')
         for transfer in transfers:
             sent, received = transfer.stop()

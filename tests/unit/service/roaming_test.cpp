@@ -131,6 +131,10 @@ TEST_F(RoamingTest, WhatWasLearnedOutlivesAReloadUnlessTheFileSaysSomethingElseO
     ASSERT_TRUE(manager->restart("a.conf", notices));
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.1", 40000));
 
+    replace(text, "ip_remote = 10.0.0.3", "ip_remote = 10.0.0.33");
+    ASSERT_TRUE(manager->reload("", notices));
+    EXPECT_TRUE(parameters("A", 0).peer().address.is_unspecified()) << "another host";
+    ASSERT_TRUE(move("A", 1, endpoint("198.51.100.1", 40001)));
     replace(text, "remote_ipaddr = 0.0.0.0", "remote_ipaddr = 198.51.100.9"); // of path 0
     ASSERT_TRUE(manager->reload("", notices));
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.9", 23456));
