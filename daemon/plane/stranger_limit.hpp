@@ -11,7 +11,7 @@ namespace mpt::plane {
 class StrangerLimit {
 public:
     // `secret` is random.
-    explicit StrangerLimit(std::uint64_t secret) : each_(kEach, kEachBurst, secret), all_(kAll, kAll, 0) {}
+    explicit StrangerLimit(std::uint64_t secret) : each_(kEach, kEach, secret), all_(kAll, kAll, 0) {}
 
     bool allow(base::Instant now, const base::Address &source) noexcept
     {
@@ -19,9 +19,8 @@ public:
     }
 
 private:
-    // A second. Behind one address may be many hosts, which start again at once when the link to them comes back.
-    static constexpr std::uint32_t kEach = 50;
-    static constexpr std::uint32_t kEachBurst = 500;
+    // A second, and at once. Behind one address may be a thousand hosts, which all begin anew when this one does.
+    static constexpr std::uint32_t kEach = 1000;
     static constexpr std::uint32_t kAll = 5000; // some per cent of a processor
 
     core::SourceLimiter each_;
