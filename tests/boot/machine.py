@@ -3,6 +3,7 @@
 a lab; and the package of mptd. Needs root. Everything is gone again after Lab.close()."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -174,7 +175,29 @@ def unpack_root(directory):
 
 
 def build_package(directory):
-    """The package of the build that BUILD names, and the same with a lower version: both files."""
+    """The package of the build that BUILD names, and the same with a lower version: both files. Built once for all tests of the build; they
+    are kept beside the archive that ROOTFS names."""
+    kept = pathlib.Path(os.environ['ROOTFS']).with_name('package')
+    kept.mkdir(parents=True, exist_ok=True)
+    content = _package_content()
+    with (kept / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (kept / 'content').exists() or (kept / 'content').read_text() != content:
+            (kept / 'content').unlink(missing_ok=True)
+            _build_package(directory, kept)
+            (kept / 'content').write_text(content)
+        return [shutil.copy(kept / f'{name}.deb', directory / f'mptd_{name}.deb') for name in ('newer', 'older')]
+
+
+def _package_content():
+    """Which files the package is made of, and when they were written."""
+    said = subprocess.run(['meson', 'introspect', '--installed', os.environ['BUILD']], capture_output=True, text=True, check=True).stdout
+    places = [pathlib.Path(place) for place in json.loads(said)] + [lab.ROOT / name for name in ('debian', 'README.md', 'CHANGELOG.md')]
+    files = sorted(file for place in places for file in (place, *place.rglob('*')) if file.is_file())
+    return ''.join(f'{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n' for file in files)
+
+
+def _build_package(directory, kept):
     tree = directory / 'mptd'
     tree.mkdir()
     shutil.copytree(lab.ROOT / 'debian', tree / 'debian')
@@ -186,11 +209,10 @@ def build_package(directory):
         raise AssertionError(f'dpkg-buildpackage: {done.stdout[-3000:]}{done.stderr[-3000:]}')
     (package,) = directory.glob('mptd_*.deb')
     subprocess.run(['dpkg-deb', '-R', package, directory / 'older'], check=True)
+    shutil.move(package, kept / 'newer.deb')
     control = directory / 'older/DEBIAN/control'
     control.write_text(re.sub(r'^Version: .*$', lambda match: match[0] + '~0', control.read_text(), flags=re.M))
-    older = directory / 'mptd_older.deb'
-    subprocess.run(['dpkg-deb', '--root-owner-group', '-b', directory / 'older', older], check=True, stdout=subprocess.DEVNULL)
-    return package, older
+    subprocess.run(['dpkg-deb', '--root-owner-group', '-b', directory / 'older', kept / 'older.deb'], check=True, stdout=subprocess.DEVNULL)
 
 
 def install(host, package):
