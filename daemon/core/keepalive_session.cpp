@@ -127,6 +127,31 @@ KeepaliveTaken KeepaliveSession::take(base::Instant now, std::size_t number, con
     return taken;
 }
 
+bool KeepaliveSession::make_probe(std::size_t path, std::uint64_t number, std::optional<std::uint16_t> received,
+                                  base::Octets to) noexcept
+{
+    if (sessions_ == 0)
+        return false;
+    proto::encode_mtu_probe({local_.version(), static_cast<std::uint8_t>(path), received, own_, peer_, number},
+                            send_key_, to);
+    return true;
+}
+
+tl::expected<proto::MtuProbe, DropReason> KeepaliveSession::take_probe(std::size_t path,
+                                                                       base::ConstOctets datagram) noexcept
+{
+    auto probe = proto::decode_mtu_probe(datagram);
+    if (!probe)
+        return probe;
+    if (probe->path != path || probe->version != local_.version())
+        return tl::unexpected(DropReason::kBadKeepalive);
+    if (sessions_ == 0 || probe->sender != peer_ || probe->receiver != own_)
+        return tl::unexpected(DropReason::kNotFresh);
+    if (!receive_key_.verifies(datagram, proto::kMtuProbeMac))
+        return tl::unexpected(DropReason::kWrongMac);
+    return probe;
+}
+
 proto::KeyUse KeepaliveSession::use_to_send(const RandomNumber &sender, const RandomNumber &receiver) const noexcept
 {
     return {proto::KeyUse::Purpose::kKeepalive, local_, remote_, sender, receiver};

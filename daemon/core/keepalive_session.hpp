@@ -2,12 +2,14 @@
 #pragma once
 
 #include "daemon/base/time.hpp"
+#include "daemon/proto/mtu_probe.hpp"
 #include "daemon/proto/session_keepalive.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <tl/expected.hpp>
 #include <vector>
 
 namespace mpt::core {
@@ -70,6 +72,14 @@ public:
 
     // Whether a control message says that it is of the session, so that its key is at hand.
     bool claims_session(base::ConstOctets datagram) const noexcept;
+
+    // A probe of the path's MTU, as large as `to`, or the answer to one that had `received` octets. False before the
+    // first session: nobody would take it.
+    bool make_probe(std::size_t path, std::uint64_t number, std::optional<std::uint16_t> received,
+                    base::Octets to) noexcept;
+    // A probe or an answer that has come by a path. Reasons for a drop: those of decode_mtu_probe(); kBadKeepalive also
+    // for another path or IP version; kWrongMac; kNotFresh: it is not of the session.
+    tl::expected<proto::MtuProbe, proto::DropReason> take_probe(std::size_t path, base::ConstOctets datagram) noexcept;
 
     // Sessions that have begun. 0: the peer has not been heard yet.
     std::uint64_t sessions() const noexcept { return sessions_; }

@@ -65,6 +65,8 @@ struct ConnectionParameters {
     std::vector<PathParameters> paths;       // 1-20; index = number of the path
     std::vector<NetworkParameters> networks; // 0-20
     std::vector<base::Address> addresses;    // of the tunnel interface, of both versions; `local` may be among them
+    // The least MTU that a tunnel may have which follows its paths: probes show what they carry. 0: there are none.
+    std::uint32_t probes_from = 0;
     // Of authentication type 3: nothing but its keepalives is taken. Nothing: those without MAC are.
     std::optional<proto::ControlKey> keepalive_key;
 };

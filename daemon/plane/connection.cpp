@@ -88,6 +88,8 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             path.liveness.reset();
             path.socket = nullptr;
             path.keepalive_socket = nullptr;
+            path.mtu_search.reset();
+            path.found_mtu.set(0);
             path.usable = false;
             path.status = core::PathStatus::kDisabled;
             continue;
@@ -130,6 +132,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
         note(i, path.liveness->set_interface(now, link.interface_up && *link.interface_ready), now, events);
         note(i, path.liveness->set_address(now, link.address_present), now, events);
         note(i, path.liveness->set_socket(now, link.socket_works), now, events);
+        apply_mtu_search(i, before, events);
     }
     update_usable(now);
 }
@@ -157,6 +160,10 @@ std::optional<std::uint32_t> Connection::take_keepalive(std::uint32_t path, cons
                                                         base::ConstOctets datagram, const proto::GrePacket &packet,
                                                         base::Instant now, StrangerLimit &strangers, EventQueue &events)
 {
+    if (session_ && packet.payload[0] == proto::kMtuProbeCommand) {
+        take_mtu_probe(path, datagram, now, events);
+        return std::nullopt;
+    }
     if (session_)
         return take_session_keepalive(path, source, datagram, now, strangers, events);
     PathCounters &counters = paths[path].counters;
@@ -224,6 +231,8 @@ void Connection::on_keepalive(std::uint32_t path, base::Instant now, EventQueue 
 {
     paths[path].last_keepalive = now;
     note(path, paths[path].liveness->on_keepalive(now), now, events);
+    if (paths[path].mtu_search)
+        paths[path].mtu_search->on_alive(now);
     update_usable(now);
 }
 
@@ -253,6 +262,7 @@ void Connection::on_path_deadline(base::Instant now, EventQueue &events)
         note(i, actions.change, now, events);
         if (actions.send_keepalive)
             send_keepalive(i, now);
+        probe_mtu(i, now, events);
     }
     update_usable(now);
 }
@@ -319,9 +329,10 @@ void Connection::update_usable(base::Instant now)
         else if (!usable && path.usable)
             reorder.forget_path(i);
         path.usable = usable;
-        const auto deadline = path.liveness->deadline();
-        if (deadline && (!path_deadline_ || *deadline < *path_deadline_))
-            path_deadline_ = deadline;
+        const auto probe = path.mtu_search ? path.mtu_search->deadline() : std::nullopt;
+        for (const auto &deadline : {path.liveness->deadline(), probe})
+            if (deadline && (!path_deadline_ || *deadline < *path_deadline_))
+                path_deadline_ = deadline;
     }
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "daemon/core/auto_mtu.hpp"
 #include "daemon/core/keepalive_session.hpp"
 #include "daemon/core/liveness.hpp"
+#include "daemon/core/path_mtu_search.hpp"
 #include "daemon/core/path_validation.hpp"
 #include "daemon/core/reorder_buffer.hpp"
 #include "daemon/core/scheduler.hpp"
@@ -48,6 +50,12 @@ struct Path {
     base::Instant next_moved{};       // when its end may be told of again
     base::Endpoint observed{};        // what was told last
     base::Instant next_observed{};
+
+    std::optional<core::PathMtuSearch> mtu_search; // where the tunnel follows its paths
+    Counter found_mtu;                             // octets of an IP packet; 0: what the kernel knows is right
+    std::uint64_t probe = 0;                       // number of the last probe, and its size as an IP packet
+    std::uint32_t probed_mtu = 0;
+    base::Instant next_probe_answer{};
 
     UdpSocket *socket = nullptr; // what its datagrams leave by; null: it waits for its interface, or for the peer
     const sys::SocketAddress *remote = nullptr; // where to, if the socket is not a connected one
@@ -127,6 +135,11 @@ private:
                           base::Instant now, EventQueue &events);
     // To where the path's packets go, if that is known.
     void send_keepalive(std::uint32_t number, base::Instant now);
+    void apply_mtu_search(std::uint32_t number, const ConnectionEntry *before, EventQueue &events);
+    static void publish_mtu(Path &path, EventQueue &events) noexcept;
+    // Sends a probe if one is due.
+    void probe_mtu(std::uint32_t number, base::Instant now, EventQueue &events);
+    void take_mtu_probe(std::uint32_t number, base::ConstOctets datagram, base::Instant now, EventQueue &events);
     void send_keepalive_to(std::uint32_t number, const base::Endpoint &to, base::Instant now);
     void send_keepalive(std::uint32_t number, const sys::SocketAddress &to, std::uint64_t challenge, base::Instant now);
 

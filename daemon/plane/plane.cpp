@@ -440,7 +440,9 @@ std::optional<std::uint32_t> Plane::path_mtu(const std::string &connection, std:
     const core::PathParameters &parameters = entry->parameters.paths[path];
     if (parameters.peer().address.is_unspecified())
         return std::nullopt;
-    return UdpSocket::path_mtu(parameters.local.address, parameters.interface, parameters.peer());
+    const auto known = UdpSocket::path_mtu(parameters.local.address, parameters.interface, parameters.peer());
+    const auto found = static_cast<std::uint32_t>(entry->connection->paths[path].found_mtu.get());
+    return known && found != 0 ? std::optional(std::min(*known, found)) : known;
 }
 
 void Plane::set_fragmentation(const std::string &connection, std::size_t path, bool on)

@@ -74,7 +74,8 @@ public:
 
     // Whether a path has not taken a packet for its size, or an ICMP message said so, since the last call.
     bool take_mtu_doubts() noexcept;
-    // Octets of an IP packet that a path carries in one piece, as far as the kernel knows; nothing if it does not.
+    // Octets of an IP packet that a path carries in one piece, as far as the kernel knows or probes have shown; nothing
+    // if the kernel does not.
     std::optional<std::uint32_t> path_mtu(const std::string &connection, std::size_t path) const;
     // Whether larger ones are sent in fragments, as at first, or refused. At once. A path without connected socket
     // sends them in any case.

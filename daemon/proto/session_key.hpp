@@ -23,7 +23,10 @@ inline constexpr std::size_t kMacSize = 32;
 
 // What a key is for. None fits a message of another kind, direction or session.
 struct KeyUse {
-    enum class Purpose : std::uint8_t { kControl, kKeepalive };
+    enum class Purpose : std::uint8_t {
+        kControl,
+        kKeepalive, // and probes of the MTU, which begin otherwise
+    };
 
     Purpose purpose = Purpose::kControl;
     base::Address from; // tunnel addresses of the message's sender and receiver

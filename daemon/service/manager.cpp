@@ -209,6 +209,8 @@ core::ConnectionParameters Manager::parameters_of(const ConnectionRecord &record
             const TunnelMtu mtu = mtus_.of(tunnel);
             parameters.mtu = mtu.mtu;
             parameters.largest_packet = mtu.largest_packet;
+            if (record.config.auth_type == config::AuthType::kHmacSha256)
+                parameters.probes_from = mtu.least;
         }
     parameters.local = record.config.ip_local;
     parameters.remote = *record.config.ip_remote;

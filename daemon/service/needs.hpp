@@ -109,8 +109,8 @@ public:
     // changed anything.
     virtual bool close_path(const std::string &connection, std::size_t path, bool interface_ready,
                             bool address_present) = 0;
-    // The largest packet that a path with open sockets carries to its peer in one piece, as far as the kernel knows:
-    // from its interface, its route, and ICMP messages on the way. Nothing if there is no route now.
+    // The largest packet that a path with open sockets carries to its peer in one piece, as far as is known: from its
+    // interface, its route, ICMP messages on the way, and probes. Nothing if there is no route now.
     virtual std::optional<std::uint32_t> path_mtu(const std::string &connection, std::size_t path) = 0;
     // Whether the kernel sends in fragments what is larger, or refuses it. At once, without commit().
     virtual void set_fragmentation(const std::string &connection, std::size_t path, bool on) = 0;

@@ -31,9 +31,10 @@ bool has_ipv6(const config::TunnelConfig &tunnel, const ConnectionRecord &connec
 TunnelMtu TunnelMtus::of(const config::TunnelConfig &tunnel) const
 {
     if (!tunnel.has_auto_mtu())
-        return {tunnel.mtu, {}, tunnel.mtu};
+        return {tunnel.mtu, {}, tunnel.mtu, 0};
     const auto found = states_.find(tunnel.name);
-    return found != states_.end() ? found->second.now : TunnelMtu{kUnknownMtu, "no path is known yet", kUnknownMtu};
+    return found != states_.end() ? found->second.now
+                                  : TunnelMtu{kUnknownMtu, "no path is known yet", kUnknownMtu, config::kMinMtuV6};
 }
 
 std::uint32_t TunnelMtus::path_mtu(const ConnectionRecord &connection, std::size_t path) const
@@ -47,18 +48,19 @@ std::uint32_t TunnelMtus::path_mtu(const ConnectionRecord &connection, std::size
 
 TunnelMtus::Room TunnelMtus::survey(const config::TunnelConfig &tunnel, Connections connections) const
 {
-    Room room{config::kMaxMtu, "no packet can be larger", 0};
+    Room room{config::kMaxMtu, "no packet can be larger", 0, tunnel.ipv6_addr ? config::kMinMtuV6 : config::kMinMtu};
     const auto limit = [&room](std::uint32_t octets, auto &&reason) {
-        if (octets < room.octets)
-            room = {octets, reason(), room.largest_packet};
+        if (octets >= room.octets)
+            return;
+        room.octets = octets;
+        room.reason = reason();
     };
-    std::uint32_t least = tunnel.ipv6_addr ? config::kMinMtuV6 : config::kMinMtu;
     bool is_known = false;
     for (const auto &record : connections) {
         if (record->tunnel != tunnel.name)
             continue;
         if (has_ipv6(tunnel, *record))
-            least = config::kMinMtuV6;
+            room.least = config::kMinMtuV6;
         const std::string &name = record->config.name;
         if (record->config.auth_type != config::AuthType::kHmacSha256)
             limit(kDeployedMtu, [&] { return fmt::format("the peer of {} may take no more", name); });
@@ -78,8 +80,10 @@ TunnelMtus::Room TunnelMtus::survey(const config::TunnelConfig &tunnel, Connecti
     }
     if (!is_known)
         limit(kUnknownMtu, [] { return "no path is known yet"; });
-    if (room.octets < least)
-        return {least, fmt::format("the tunnel needs {}; {}", least, room.reason), room.largest_packet};
+    if (room.octets < room.least) {
+        room.octets = room.least;
+        room.reason = fmt::format("the tunnel needs {}; {}", room.least, room.reason);
+    }
     return room;
 }
 
@@ -94,6 +98,7 @@ std::set<std::string> TunnelMtus::follow(base::Instant now, std::span<const conf
             const TunnelMtu before = state.now;
             const bool is_other = state.mtu.update(now, room.octets);
             state.now.mtu = state.mtu.mtu();
+            state.now.least = room.least;
             state.now.largest_packet = std::max<std::size_t>(state.now.mtu, room.largest_packet);
             if (is_other || room.octets == state.now.mtu)
                 state.now.reason = room.reason;

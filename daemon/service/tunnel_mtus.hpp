@@ -21,6 +21,7 @@ struct TunnelMtu {
     std::uint32_t mtu = 0;          // octets of an inner packet
     std::string reason;             // of one that follows the paths, in words; empty where the file says a number
     std::size_t largest_packet = 0; // that the peers may send here, as far as is known
+    std::uint32_t least = 0;        // of one that follows the paths: it does not get smaller
 
     friend bool operator==(const TunnelMtu &, const TunnelMtu &) = default;
 };
@@ -52,6 +53,7 @@ private:
         std::uint32_t octets = 0;
         std::string reason;
         std::size_t largest_packet = 0;
+        std::uint32_t least = 0;
     };
     Room survey(const config::TunnelConfig &tunnel, Connections connections) const;
     // The MTU of a path; 0 if its interface is not there.

@@ -5,6 +5,7 @@
 import hashlib
 import json
 import random
+import re
 import socket
 import struct
 import threading
@@ -114,10 +115,10 @@ class Automatic(lab.LabTest):
     def setUp(self):
         self.net = net = self.make_lab('a', 'b', 'c', 'r', 'q')
         net.link('a', 'b', 'eth1', ['10.1.1.2/24', 'fd00:1::2/64'], ['10.1.1.3/24', 'fd00:1::3/64'])
-        net.link('a', 'r', 'eth2', ['10.2.2.2/24', 'fd00:2::2/64'], ['10.2.2.1/24', 'fd00:2::1/64'])
-        net.link('r', 'q', 'eth4', ['10.4.4.1/24', 'fd00:4::1/64'], ['10.4.4.2/24', 'fd00:4::2/64'])
-        net.link('q', 'b', 'eth3', ['10.3.3.1/24', 'fd00:3::1/64'], ['10.3.3.3/24', 'fd00:3::3/64'])
-        net.link('a', 'c', 'lan', ['192.168.1.1/24', 'fd01::1/64'], ['192.168.1.5/24', 'fd01::5/64'])
+        net.link('a', 'r', 'eth2', ['10.2.2.2/24', 'fd00:2::2/64', HOST], ['10.2.2.1/24', 'fd00:2::1/64', ROUTER])
+        net.link('r', 'q', 'eth4', ['10.4.4.1/24', 'fd00:4::1/64', ROUTER], ['10.4.4.2/24', 'fd00:4::2/64', HOST])
+        net.link('q', 'b', 'eth3', ['10.3.3.1/24', 'fd00:3::1/64', ROUTER], ['10.3.3.3/24', 'fd00:3::3/64', HOST])
+        net.link('a', 'c', 'lan', ['192.168.1.1/24', 'fd01::1/64', ROUTER], ['192.168.1.5/24', 'fd01::5/64', HOST])
         net['c'].run('ip', 'route', 'add', 'default', 'via', '192.168.1.1')
         net['c'].run('ip', '-6', 'route', 'add', 'default', 'via', 'fd01::1')
         for host, there, gateway in (('r', '3', '2'), ('q', '2', '1')):
@@ -157,8 +158,8 @@ class Automatic(lab.LabTest):
         self.said_at_start = daemon.wait_ready()
         return daemon
 
-    def wait_for_mtu(self, host, mtu):
-        lab.wait_for(lambda: mtu_of(self.net[host]) == mtu, f'tun0 of {host} has the MTU {mtu}')
+    def wait_for_mtu(self, host, mtu, **bound):
+        lab.wait_for(lambda: mtu_of(self.net[host]) == mtu, f'tun0 of {host} has the MTU {mtu}', **bound)
 
     def ping(self, host, size, *options, to='10.0.0.3', count=4):
         """With packets of `size` octets that must not be fragmented, over every path at least once."""
@@ -223,14 +224,43 @@ class Automatic(lab.LabTest):
                 (self.net.directory / f'config-{host}').rename(self.net.directory / f'old-{host}-{to[:4]}')
 
     def test_ipv6_paths(self):
-        self.start('a', 6)
-        self.start('b', 6)
+        a, _ = self.start('a', 6), self.start('b', 6)
         self.assertEqual((mtu_of(self.net['a']), mtu_of(self.net['b'])), (1444, 1444))
         self.send_tcp('10.0.0.3')
         self.wait_for_mtu('a', 1344)
         for to in ('10.0.0.3', 'fec0::3'):
             self.assertIn(' 0% packet loss', self.ping('a', 1344, to=to))
         self.assertEqual(self.fragments(), 0)
+        self.assertEqual(a.statistics().path(1)['status'], 'up')
+
+    def filter_icmp(self):
+        """The routers tell nobody that a packet is too big."""
+        for host in 'rq':
+            self.net[host].run('nft', '-f', '-', input='''table inet silent {
+                chain out {
+                    type filter hook output priority 0;
+                    icmp type destination-unreachable drop
+                    icmpv6 type packet-too-big drop
+                }
+            }''')
+
+    def test_probes_where_icmp_is_filtered(self):
+        self.filter_icmp()
+        for version, mtu in ((6, 1344), (4, 1364)):
+            daemons = [self.start(host, version, auth_type=3, auth_key='5a' * 32) for host in 'ab']
+            for host in 'ab':  # a dozen probes, of which the larger ones are waited for in vain, three seconds each
+                self.wait_for_mtu(host, mtu, seconds=90)
+            self.assertRegex(daemons[0].log(), r'tunnel tun0: MTU 1[23]\d\d \(link, path 1 \(eth2\): path MTU 1\d\d\d\)')
+            for to in ('10.0.0.3', 'fec0::3'):
+                self.assertIn(' 0% packet loss', self.ping('a', mtu, to=to))
+                self.assertIn(' 0% packet loss', self.ping('c', mtu, to=to))
+            self.send_tcp('10.0.0.3')
+            self.assertEqual(self.fragments(), 0)
+            for daemon in daemons:
+                self.assertLessEqual(set(daemon.statistics().drops()), {'drop_keepalive_not_fresh'})  # of before the session
+                self.assertEqual(daemon.stop(), 0)
+            for host in 'ab':
+                (self.net.directory / f'config-{host}').rename(self.net.directory / f'old-{host}-{version}')
 
     def test_the_mtu_of_an_interface_changes(self):
         self.start('a')
@@ -246,6 +276,12 @@ class Automatic(lab.LabTest):
             self.wait_for_mtu(host, 1280)
         for to in ('10.0.0.3', 'fec0::3'):
             self.assertIn(' 0% packet loss', self.ping('a', 1280, to=to))
+
+    def test_icmp_errors_about_ipv6_on_a_connection_between_ipv4_addresses(self):
+        self.start('a')  # b is not there: its paths are up until no keepalive came
+        for to, said in (('10.0.0.3', 'From 10.0.0.3 .*Destination Host Unreachable'),
+                         ('fec0::3', 'From fec0::2 .*Destination unreachable: Address unreachable')):
+            lab.wait_for(lambda: re.search(said, self.ping('c', 100, '-w', 2, to=to)), f'that {to} cannot be reached is told')
 
     def test_no_more_than_a_deployed_peer_takes(self):
         for interface in ('eth1', 'eth2'):

@@ -303,5 +303,38 @@ TEST(KeepaliveSession, TakesNothingWeaker)
     EXPECT_EQ(hosts.give(1, 0, other_version).drop, DropReason::kBadKeepalive);
 }
 
+TEST(KeepaliveSession, ProbesAndTheirAnswersAreOfTheSession)
+{
+    TwoHosts hosts({10ms, 10ms});
+    Bytes probe(1472);
+    EXPECT_FALSE(hosts.host(0).session->make_probe(0, 5, std::nullopt, probe)) << "there is none yet";
+    hosts.run(5s);
+    KeepaliveSession &a = *hosts.host(0).session;
+    KeepaliveSession &b = *hosts.host(1).session;
+    const auto fails = [](proto::DropReason reason) { return tl::unexpected(reason); };
+    ASSERT_TRUE(a.make_probe(1, 5, std::nullopt, probe));
+    const auto taken = b.take_probe(1, probe);
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(taken->number, 5U);
+    EXPECT_EQ(taken->received, std::nullopt);
+    EXPECT_EQ(b.take_probe(0, probe), fails(proto::DropReason::kBadKeepalive)) << "another path";
+    EXPECT_EQ(a.take_probe(1, probe), fails(proto::DropReason::kNotFresh)) << "reflected";
+    EXPECT_EQ(b.take_probe(1, base::ConstOctets(probe).first(1471)), fails(proto::DropReason::kWrongMac)) << "cut";
+    for (const std::size_t at : {7U, 8U, 9U, 44U, 60U, 100U, 1471U}) { // kind, size, number, MAC, padding
+        Bytes changed = probe;
+        changed[at] ^= std::byte{1};
+        EXPECT_EQ(b.take_probe(1, changed), fails(proto::DropReason::kWrongMac)) << at;
+    }
+    Bytes answer(proto::kMtuProbeSize);
+    ASSERT_TRUE(b.make_probe(1, taken->number, 1472, answer));
+    EXPECT_EQ(a.take_probe(1, answer)->received, 1472);
+    EXPECT_FALSE(a.take_probe(1, hosts.make(1, 1))) << "a keepalive";
+    EXPECT_TRUE(b.take_probe(1, probe)) << "keepalives and probes do not make each other late";
+    hosts.start(1);
+    hosts.run(5s);
+    EXPECT_EQ(hosts.host(1).session->take_probe(1, probe), fails(proto::DropReason::kNotFresh)) << "of an earlier one";
+    EXPECT_EQ(a.take_probe(1, answer), fails(proto::DropReason::kNotFresh));
+}
+
 } // namespace
 } // namespace mpt::core

@@ -88,7 +88,7 @@ TEST(Mss, IsFoundAtEveryPlace)
     expect_mss(syn(4, option_octets({2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7})), 2, 1360);
     for (unsigned before = 0; before <= 36; ++before) { // as odd as even
         Bytes options(before, std::byte{1});
-        for (const unsigned value : {2, 4, 0x23, 0xf0})
+        for (const unsigned value : {2U, 4U, 0x23U, 0xf0U})
             options.push_back(static_cast<std::byte>(value));
         options.resize((options.size() + 3) / 4 * 4);
         expect_mss(syn(4, options), before + 2, 1360);

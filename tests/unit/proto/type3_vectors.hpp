@@ -85,4 +85,17 @@ inline constexpr std::string_view kIpv6 =
     "000000000000000000000007ffff0000000000008ca48bb8d55cc6f3e5fcba94"
     "4daae04490344fd9676398551fefce9cff8ae7fc";
 
+// A probe of the MTU, of 140 octets with the headers of IPv4 and UDP.
+inline constexpr std::string_view kProbe =
+    "00000800a501020000000000808182838485868788898a8b8c8d8e8fa0a1a2a3"
+    "a4a5a6a7a8a9aaabacadaeaf0123456789abcdef8ef01e66aa35d5e3cd1c2454"
+    "80616b09b5079b4391c1944aeb72ccc560a4a95e000000000000000000000000"
+    "00000000000000000000000000000000";
+
+// The answer to it.
+inline constexpr std::string_view kProbeAnswer =
+    "00000800a501020100700000a0a1a2a3a4a5a6a7a8a9aaabacadaeaf80818283"
+    "8485868788898a8b8c8d8e8f0123456789abcdef3e62ed855f0e059c3898fc08"
+    "f597ee387b569cb01b69afe28e91ce06d375b253";
+
 } // namespace mpt::proto::type3

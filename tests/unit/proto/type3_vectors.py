@@ -64,6 +64,12 @@ def keepalive(sender, receiver, s, r, offer, path, sequence, numbers, observed=N
     return signed(derive(b'mpt3 keepalive', sender, receiver, s, r), gre + body)
 
 
+def probe(sender, receiver, s, r, path, count, received=None, size=84):
+    gre = struct.pack('>HH', 0, 0x0800 if ipaddress.ip_address(sender).version == 4 else 0x86dd)
+    body = bytes([0xa5, 1, path, 0 if received is None else 1]) + struct.pack('>HH', received or 0, 0) + s + r + struct.pack('>Q', count)
+    return signed(derive(b'mpt3 keepalive', sender, receiver, s, r), gre + body, bytes(size - 84))
+
+
 def vectors():
     """Name, comment, octets, and whether the manual page has it."""
     a, b = '10.0.0.2', '10.0.0.3'
@@ -86,6 +92,9 @@ def vectors():
     yield 'kAnswer', 'An answer to kFirst.', keepalive(b, a, r, s, NONE, 0, None, (1, 2 * 10**12, 0, 0, 5, 0, 0, 0)), True
     yield 'kIpv6', 'Of a connection between IPv6 tunnel addresses.', \
         keepalive('fec0::2', 'fec0::3', s, r, offer, 19, 5, (2**64 - 1, 1, 2, 3, 4, 5, 6, 7), ('2001:db8::7', 65535)), False
+
+    yield 'kProbe', 'A probe of the MTU, of 140 octets with the headers of IPv4 and UDP.', probe(a, b, s, r, 2, 0x0123456789abcdef, size=112), True
+    yield 'kProbeAnswer', 'The answer to it.', probe(b, a, r, s, 2, 0x0123456789abcdef, 112), True
 
 
 def lines_of(octets):

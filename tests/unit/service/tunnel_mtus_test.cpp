@@ -50,7 +50,7 @@ TEST_F(TunnelMtus, OneThatTheFileSaysIsLeftAlone)
     directory.interface = kInterface;
     ASSERT_TRUE(start());
     network.mtus["eth1"] = 1300;
-    EXPECT_EQ(now(), (TunnelMtu{1440, "", 1440}));
+    EXPECT_EQ(now(), (TunnelMtu{1440, "", 1440, 0}));
     EXPECT_THAT(network.mtus_set, IsEmpty());
     EXPECT_THAT(plane.fragmenting, UnorderedElementsAre(Pair("A/0", true), Pair("A/1", true)));
     EXPECT_EQ(plane.connections.at("A").mtu, 1440U);
@@ -60,7 +60,7 @@ TEST_F(TunnelMtus, IsTheLeastOfThePaths)
 {
     ASSERT_TRUE(start());
     network.mtus["eth2"] = 1492;
-    EXPECT_EQ(now(), (TunnelMtu{1456, "A, path 1 (eth2): interface MTU 1492", 1500}));
+    EXPECT_EQ(now(), (TunnelMtu{1456, "A, path 1 (eth2): interface MTU 1492", 1500, 1280}));
     EXPECT_THAT(notices, ElementsAre(says("tunnel tun7: MTU 1456 (A, path 1 (eth2): interface MTU 1492)")));
     EXPECT_THAT(network.mtus_set, ElementsAre(1456U));
     EXPECT_EQ(plane.connections.at("A").mtu, 1456U);
@@ -68,7 +68,7 @@ TEST_F(TunnelMtus, IsTheLeastOfThePaths)
     EXPECT_THAT(plane.fragmenting, UnorderedElementsAre(Pair("A/0", false), Pair("A/1", false)));
     // What an ICMP message has said of a path counts more than its interface.
     plane.path_mtus["A/0"] = 1400;
-    EXPECT_EQ(now(), (TunnelMtu{1364, "A, path 0 (eth1): path MTU 1400", 1500}));
+    EXPECT_EQ(now(), (TunnelMtu{1364, "A, path 0 (eth1): path MTU 1400", 1500, 1280}));
     EXPECT_THAT(network.mtus_set, ElementsAre(1456U, 1364U));
     EXPECT_EQ(now().mtu, 1364U);
     EXPECT_THAT(notices, IsEmpty());
@@ -80,7 +80,7 @@ TEST_F(TunnelMtus, GoesUpLater)
     network.mtus["eth2"] = 1400;
     start_and_look();
     network.mtus.clear();
-    EXPECT_EQ(now(), (TunnelMtu{1364, "A, path 1 (eth2): interface MTU 1400", 1500}));
+    EXPECT_EQ(now(), (TunnelMtu{1364, "A, path 1 (eth2): interface MTU 1400", 1500, 1280}));
     clock += core::AutoMtu::kHold;
     EXPECT_EQ(now().mtu, 1464U);
     EXPECT_THAT(network.mtus_set, ElementsAre(1364U, 1464U));
@@ -104,7 +104,7 @@ TEST_F(TunnelMtus, FitsEthernetWhileNothingIsKnown)
 {
     network.interfaces.clear();
     ASSERT_TRUE(start());
-    EXPECT_EQ(now(), (TunnelMtu{1444, "no path is known yet", 1444}));
+    EXPECT_EQ(now(), (TunnelMtu{1444, "no path is known yet", 1444, 1280}));
     directory.files.clear();
     manager.reset();
     ASSERT_TRUE(start());
@@ -116,12 +116,12 @@ TEST_F(TunnelMtus, IsNoMoreThanADeployedPeerTakes)
 {
     network.mtus = {{"eth1", 9000}, {"eth2", 9000}};
     start_and_look();
-    EXPECT_EQ(now(), (TunnelMtu{1592, "the peer of A may take no more", 9000}));
+    EXPECT_EQ(now(), (TunnelMtu{1592, "the peer of A may take no more", 9000, 1280}));
     directory.files["a.conf"] = type3(directory.files["a.conf"]);
     ASSERT_TRUE(manager->reload("", notices));
     now();
     clock += core::AutoMtu::kHold;
-    EXPECT_EQ(now(), (TunnelMtu{8964, "A, path 0 (eth1): interface MTU 9000", 9000}));
+    EXPECT_EQ(now(), (TunnelMtu{8964, "A, path 0 (eth1): interface MTU 9000", 9000, 1280}));
 }
 
 TEST_F(TunnelMtus, OfTheLoopbackInterface)
@@ -129,14 +129,14 @@ TEST_F(TunnelMtus, OfTheLoopbackInterface)
     directory.files["a.conf"] = type3(directory.files["a.conf"]);
     network.mtus = {{"eth1", 65536}, {"eth2", 65536}};
     start_and_look();
-    EXPECT_EQ(now(), (TunnelMtu{65499, "no packet can be larger", 65536}));
+    EXPECT_EQ(now(), (TunnelMtu{65499, "no packet can be larger", 65536, 1280}));
 }
 
 TEST_F(TunnelMtus, IsNoLessThanIpv6Needs)
 {
     start_and_look();
     plane.path_mtus["A/0"] = 1300;
-    EXPECT_EQ(now(), (TunnelMtu{1280, "the tunnel needs 1280; A, path 0 (eth1): path MTU 1300", 1500}));
+    EXPECT_EQ(now(), (TunnelMtu{1280, "the tunnel needs 1280; A, path 0 (eth1): path MTU 1300", 1500, 1280}));
     // There the packets leave in fragments.
     EXPECT_THAT(plane.fragmenting, UnorderedElementsAre(Pair("A/0", true), Pair("A/1", false)));
     plane.path_mtus["A/0"] = 1316;
