@@ -187,7 +187,7 @@ void Receiver::take_datagram(const ForwardingState &state, const Source &source,
             path.counters.drops.add(Drop::kCongestion);
             payload = {}; // but its number has come
         }
-        if (entry.parameters.clamp_mss && !payload.empty())
+        if (entry.parameters.clamp_mss && !payload.empty() && proto::may_announce_mss(packet->version, payload))
             proto::clamp_mss(packet->version, datagram.last(payload.size()), entry.parameters.mtu);
         arrivals_.push_back(Arrival{from.connection, from.path, packet->has_sequence ? packet->sequence : order,
                                     packet->has_sequence, payload});

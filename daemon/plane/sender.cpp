@@ -111,7 +111,7 @@ void Sender::forward(const ForwardingState &state, const TunnelEntry &tunnel, ba
         if (super) { // which is no SYN
             send_super_packet(connection, *version, *super, outer, now);
         } else {
-            if (parameters.clamp_mss)
+            if (parameters.clamp_mss && proto::may_announce_mss(*version, packet))
                 proto::clamp_mss(*version, packet, parameters.mtu);
             send_packet(connection, *version, packet, outer, now);
         }

@@ -2,11 +2,6 @@
 #include "daemon/proto/mss.hpp"
 
 #include "daemon/proto/checksum.hpp"
-#include "daemon/proto/headers.hpp"
-#include "daemon/proto/inner.hpp"
-#include "daemon/proto/native.hpp"
-
-#include <algorithm>
 
 namespace mpt::proto {
 

@@ -27,6 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         const std::uint16_t folded = proto::fold(proto::sum_octets(octets));
         return folded == 0xffff ? std::uint16_t{0} : folded;
     };
+    if (packet != before && !proto::may_announce_mss(*version, before))
+        std::abort();
     if (packet.size() != before.size() || sum(packet) != sum(before))
         std::abort();
     // The IP header is as it was, and a second time there is nothing to do.

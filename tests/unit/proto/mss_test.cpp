@@ -44,6 +44,7 @@ Bytes clamped(const Description &description, std::size_t mtu = kMtu)
     Bytes packet = build(description);
     clamp_mss(version_of(description), packet, mtu);
     EXPECT_EQ(testing::fault(packet), "");
+    EXPECT_TRUE(may_announce_mss(version_of(description), packet) || packet == build(description));
     return packet;
 }
 
@@ -135,6 +136,26 @@ TEST(Mss, IsOfSynOnly)
     Bytes packet = build_partial(fragment);
     clamp_mss(base::IpVersion::kV6, packet, kMtu);
     EXPECT_EQ(packet, build_partial(fragment));
+}
+
+TEST(Mss, MostPacketsAreToldAtAGlance)
+{
+    for (const unsigned version : {4U, 6U}) {
+        Description description;
+        description.ip_version = version;
+        for (const unsigned flags : {0x10U, 0x18U, 0x11U, 0x04U}) {
+            description.flags = static_cast<std::uint8_t>(flags);
+            EXPECT_FALSE(may_announce_mss(version_of(description), build(description)));
+        }
+        description.flags = kSyn;
+        EXPECT_TRUE(may_announce_mss(version_of(description), build(description)));
+        description.is_tcp = false;
+        EXPECT_FALSE(may_announce_mss(version_of(description), build(description)));
+        description.is_tcp = true;
+        Bytes short_one = build(description);
+        short_one.resize(version == 4 ? 33 : 53); // without its flags
+        EXPECT_FALSE(may_announce_mss(version_of(description), short_one));
+    }
 }
 
 TEST(Mss, MalformedOptionsAreLeftAlone)
