@@ -270,6 +270,13 @@ class Pair(lab.LabTest):
         self.assertRegex(status, r'(?m)^NoNewPrivs:\s+1$')
         self.assertRegex(status, r'(?m)^Seccomp:\s+2$')
 
+    def booted(self):
+        """When the machine began to boot, in microseconds of CLOCK_MONOTONIC."""
+        return int(self.a.run('systemctl', 'show', '--value', '-p', 'UserspaceTimestampMonotonic'))
+
+    def up_since(self, path):
+        return self.status(self.a)['connections'][0]['paths'][path]['status_since_monotonic_usec']
+
     def test_reboot(self):
         """The tunnel comes back by itself, with the uplink that is there, and takes the other one when it comes."""
         self.net['a'].run('ip', 'link', 'delete', 'eth2')
@@ -277,11 +284,25 @@ class Pair(lab.LabTest):
         lab.wait_for(lambda: ' 0% packet loss' in self.b.run('ping', '-q', '-c', 1, '-W', 1, PEER['b'], check=False), 'the tunnel is back',
                      machine.BOOT_PATIENCE)
         self.assertNotEqual(self.paths(self.a)[1], 'up')
-        began = int(self.a.run('systemctl', 'show', '--value', '-p', 'UserspaceTimestampMonotonic'))
+        began = self.booted()
         for what in ('ActiveEnterTimestampMonotonic', 'ExecMainStartTimestampMonotonic'):
             say(f'{what[:-len("TimestampMonotonic")]}: {(int(self.a.property(what)) - began) / 1e6:.2f} s after the machine began to boot')
-        path = self.status(self.a)['connections'][0]['paths'][0]
-        say(f'A path is up: {(path["status_since_monotonic_usec"] - began) / 1e6:.2f} s after the machine began to boot')
+        say(f'a path is up: {(self.up_since(0) - began) / 1e6:.2f} s after the machine began to boot')
+        self.net.link('a', 'b', 'eth2')
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.ping()
+
+    def test_reboot_without_uplinks(self):
+        """It waits for them, and is there when they come."""
+        for uplink in ('eth1', 'eth2'):
+            self.net['a'].run('ip', 'link', 'delete', uplink)
+        self.a.reboot()
+        self.wait_for_paths(self.a, 'interface-down', 'interface-down')
+        self.assertEqual(self.a.property('StatusText'), '1 connection, 0 of 2 paths up')
+        began = time.monotonic()
+        self.net.link('a', 'b', 'eth1')
+        self.wait_for_paths(self.a, 'up', 'interface-down')
+        say(f'a path is up: {self.up_since(0) / 1e6 - began:.2f} s after its interface was made')
         self.net.link('a', 'b', 'eth2')
         self.wait_for_paths(self.a, 'up', 'up')
         self.ping()

@@ -6,6 +6,7 @@ package brings goes on, and says what is wrong; and nothing of what it does need
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -53,12 +54,18 @@ class Faults(lab.LabTest):
         cls.net.figure3()
         cls.host = machine.Machine(cls.net['a'], DEBIAN)
         install(cls.host, PACKAGE)
-        cls.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64'), mtu='auto'))
-        cls.link = lab.connection('10.0.0.2', PEER, [{**path, **LINK_KEYS} for path in lab.figure3_paths('a')], auth_type=3, auth_key='ab' * 32)
+        cls.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64'), mtu='auto', stun_servers='stun.test'))
+        cls.host.run('sh', '-c', 'echo 10.1.1.3 stun.test >>/etc/hosts')
+        paths = [{**path, **LINK_KEYS} for path in lab.figure3_paths('a')]
+        paths[0]['public_ipaddr'] = '0.0.0.0'
+        cls.link = lab.connection('10.0.0.2', PEER, paths, auth_type=3, auth_key='ab' * 32)
         cls.host.write(f'{CONNECTIONS}/link.conf', cls.link, mode=0o640)
         # a system call that the unit does not allow is no error to get over here, but the end
         cls.host.write(f'/run/systemd/system/{UNIT}.d/strict.conf', '[Service]\nSystemCallErrorNumber=kill\n')
         cls.host.run('systemctl', 'daemon-reload')
+        cls.net['b'].start(shutil.which('turnserver') or '/usr/bin/turnserver', '-n', '--listening-ip=10.1.1.3', '--stun-only', '--no-cli', '--no-tls',
+                           '--no-dtls', '--no-tcp', '--log-file=stdout', f'--pidfile={cls.net.directory}/coturn.pid', f'--db={cls.net.directory}/coturn.db',
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         cls.host.run('systemctl', 'start', UNIT)
         paths = [{**path, **LINK_KEYS} for path in lab.figure3_paths('b')]
         cls.peer = lab.Daemon(cls.net['b'], lab.write_config(cls.net.directory / 'b', lab.tunnels((f'{PEER}/24', 'fec0::3/64')),
@@ -154,6 +161,12 @@ class Faults(lab.LabTest):
         lab.wait_for(lambda: {path['status'] for path in self.peer.statistics().paths.values()} == {'up'}, 'its peer hears it')
         self.goes_on()
 
+    def test_clock_that_jumps(self):
+        """No timer is of a clock that somebody sets, or that goes on while the machine sleeps. (To set the clock of a container would be to set the
+        clock of everybody.)"""
+        said = self.host.run('sh', '-c', f'cat /proc/{self.process}/fdinfo/*')
+        self.assertEqual(set(re.findall(r'^clockid: (\d+)$', said, re.M)), {str(time.CLOCK_MONOTONIC)})
+
     def test_all_that_it_does(self):
         """Every command, in the confinement of the unit."""
         def mpt(*words, status=0):
@@ -161,6 +174,11 @@ class Faults(lab.LabTest):
             self.assertEqual(done.returncode, status, f'{words}: {done.stdout}{done.stderr}')
             self.wait_for_paths()
 
+        def public():
+            path = self.status()['connections'][0]['paths'][0]
+            return path['public_source'], path['public_address']
+
+        lab.wait_for(lambda: public() == ('stun', '10.1.1.2'), 'a STUN server, by its name')
         for words in ('address add 10.77.0.1/24 dev tun0', 'address del 10.77.0.1/24 dev tun0', 'address add fd77::1/64 dev eth1',
                       'address del fd77::1/64 dev eth1', 'path link 0 weight 2', 'path link 0 weight-in 2', 'save', 'reload',
                       'reload link.conf', 'restart link.conf', 'restart', 'status --rates', 'check', 'version'):
