@@ -58,8 +58,9 @@ read interface.conf), 78 a broken interface.conf.
 
 // How often drops are logged, together, and paths that wait are tried again.
 constexpr base::Duration kHousekeeping = std::chrono::seconds(10);
-// Between two looks at the MTUs of the paths.
+// Between two looks at the MTUs of the paths; and how many times as long as one takes, where there are many.
 constexpr base::Duration kMtuPause = std::chrono::milliseconds(100);
+constexpr int kMtuShare = 20;
 // How long the start waits for a bus that does not answer.
 constexpr base::Duration kBusPatience = std::chrono::seconds(5);
 
@@ -286,14 +287,16 @@ private:
     }
 
     // Soon, and not for each of many changes: whoever can send ICMP messages cannot keep us busy.
-    void follow_mtus_soon() { mtus_timer_->set(std::max(sys::now(), mtus_followed_ + kMtuPause)); }
+    void follow_mtus_soon() { mtus_timer_->set(std::max(sys::now(), next_mtus_)); }
 
     void follow_mtus()
     {
-        mtus_followed_ = sys::now();
+        const base::Instant start = sys::now();
         service::Notices notices;
-        manager_.follow_mtus(mtus_followed_, notices);
+        manager_.follow_mtus(start, notices);
         log_notices(notices);
+        const base::Instant end = sys::now();
+        next_mtus_ = end + std::max(kMtuPause, kMtuShare * (end - start));
     }
 
     void on_events()
@@ -421,7 +424,7 @@ private:
     sys::Timer *timer_ = nullptr;
     sys::Timer *peers_timer_ = nullptr;
     sys::Timer *mtus_timer_ = nullptr;
-    base::Instant mtus_followed_{};
+    base::Instant next_mtus_{}; // when they may be looked at again
     sys::Timer *stun_timer_ = nullptr;
     DropReport drops_;
     std::optional<base::Error> failure_;

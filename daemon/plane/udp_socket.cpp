@@ -110,10 +110,15 @@ std::optional<std::uint32_t> UdpSocket::path_mtu(const base::Address &local, con
 
 void UdpSocket::set_fragmentation(bool on) const noexcept
 {
-    if (is_v4_)
-        set_option(fd_.get(), IPPROTO_IP, IP_MTU_DISCOVER, on ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO);
-    else
-        set_option(fd_.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, on ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_DO);
+    const int level = is_v4_ ? IPPROTO_IP : IPPROTO_IPV6;
+    const int option = is_v4_ ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
+    const int refuse = is_v4_ ? IP_PMTUDISC_DO : IPV6_PMTUDISC_DO;
+    // How they are sent otherwise, net.ipv4.ip_no_pmtu_disc says for a new socket.
+    int now = 0;
+    socklen_t length = sizeof now;
+    if (on && getsockopt(fd_.get(), level, option, &now, &length) == 0 && now != refuse)
+        return;
+    set_option(fd_.get(), level, option, !on ? refuse : is_v4_ ? IP_PMTUDISC_WANT : IPV6_PMTUDISC_WANT);
 }
 
 bool UdpSocket::send(base::ConstOctets datagram, const sys::SocketAddress *remote) const noexcept

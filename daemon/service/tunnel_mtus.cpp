@@ -48,7 +48,8 @@ std::uint32_t TunnelMtus::path_mtu(const ConnectionRecord &connection, std::size
 
 TunnelMtus::Room TunnelMtus::survey(const config::TunnelConfig &tunnel, Connections connections) const
 {
-    Room room{config::kMaxMtu, "no packet can be larger", 0, tunnel.ipv6_addr ? config::kMinMtuV6 : config::kMinMtu};
+    Room room{
+        config::kMaxMtu, "no packet can be larger", 0, tunnel.ipv6_addr ? config::kMinMtuV6 : config::kMinMtu, {}};
     const auto limit = [&room](std::uint32_t octets, auto &&reason) {
         if (octets >= room.octets)
             return;
@@ -66,13 +67,14 @@ TunnelMtus::Room TunnelMtus::survey(const config::TunnelConfig &tunnel, Connecti
             limit(kDeployedMtu, [&] { return fmt::format("the peer of {} may take no more", name); });
         for (std::size_t path = 0; path < record->paths.size(); ++path) {
             const std::uint32_t mtu = path_mtu(*record, path);
+            room.paths.push_back(core::inner_mtu(version_of(record->paths[path]), mtu));
             if (mtu == 0)
                 continue;
             is_known = true;
             const std::string &interface = record->paths[path].parameters.interface;
             const std::uint32_t largest = network_.interface_mtu(interface).value_or(mtu);
             room.largest_packet = std::max<std::size_t>(room.largest_packet, largest);
-            limit(core::inner_mtu(version_of(record->paths[path]), mtu), [&] {
+            limit(room.paths.back(), [&] {
                 return fmt::format("{}, path {} ({}): {} MTU {}", name, path, interface,
                                    mtu < largest ? "path" : "interface", mtu);
             });
@@ -92,9 +94,10 @@ std::set<std::string> TunnelMtus::follow(base::Instant now, std::span<const conf
 {
     std::set<std::string> changed;
     for (const config::TunnelConfig &tunnel : tunnels) {
+        Room room;
         if (tunnel.has_auto_mtu()) {
             State &state = states_[tunnel.name];
-            const Room room = survey(tunnel, connections);
+            room = survey(tunnel, connections);
             const TunnelMtu before = state.now;
             const bool is_other = state.mtu.update(now, room.octets);
             state.now.mtu = state.mtu.mtu();
@@ -109,14 +112,15 @@ std::set<std::string> TunnelMtus::follow(base::Instant now, std::span<const conf
         // What is too large for a path is refused there, and its sender told, instead of being sent in fragments
         // (RFC 8086 section 4.1), unless the tunnel may not get so small, or the administrator wants it larger.
         const std::uint32_t mtu = of(tunnel).mtu;
+        std::size_t number = 0;
         for (const auto &record : connections) {
             if (record->tunnel != tunnel.name)
                 continue;
-            for (std::size_t path = 0; path < record->paths.size(); ++path)
+            for (std::size_t path = 0; path < record->paths.size(); ++path) {
+                const bool fragments = !tunnel.has_auto_mtu() || room.paths[number++] < mtu;
                 if (record->paths[path].waits_for.empty())
-                    plane_.set_fragmentation(record->config.name, path,
-                                             !tunnel.has_auto_mtu() || core::inner_mtu(version_of(record->paths[path]),
-                                                                                       path_mtu(*record, path)) < mtu);
+                    plane_.set_fragmentation(record->config.name, path, fragments);
+            }
         }
     }
     return changed;

@@ -13,6 +13,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace mpt::service {
 
@@ -54,6 +55,7 @@ private:
         std::string reason;
         std::size_t largest_packet = 0;
         std::uint32_t least = 0;
+        std::vector<std::uint32_t> paths; // for each of all connections on the tunnel; 0: not known
     };
     Room survey(const config::TunnelConfig &tunnel, Connections connections) const;
     // The MTU of a path; 0 if its interface is not there.

@@ -208,6 +208,12 @@ class Automatic(lab.LabTest):
             self.assertIn(' 0% packet loss', self.net['c'].run('ping', '-c', 4, '-i', 0.05, '-W', 5, '-M', 'dont', '-s', 3000, to))
         self.assertRegex(self.net['a'].run('ping', '-c', 1, '-M', 'do', '-s', 1337, '10.0.0.3', stderr=-2, check=False), 'mtu=1364')
         self.assertEqual(self.fragments(), 0)
+        # The path gets wider, and the kernel forgets what it was told.
+        for host in 'rq':
+            self.net[host].run('ip', 'link', 'set', 'eth4', 'mtu', 1500)
+        self.net['a'].run('ip', 'route', 'flush', 'cache')
+        self.wait_for_mtu('a', 1464)
+        self.assertIn(' 0% packet loss', self.ping('a', 1464))
 
     def test_tcp_survives_that_the_path_is_found_to_be_narrow(self):
         for to in ('10.0.0.3', 'fec0::3'):

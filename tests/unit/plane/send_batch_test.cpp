@@ -143,7 +143,18 @@ TEST_F(SendBatchTest, WhatIsTooLargeForThePathIsRefusedWhereItMayNotBeFragmented
     add({8 + 40, 1500, 100});
     EXPECT_EQ(batch->flush(kStart), SendBatch::Outcome::kDone);
     EXPECT_EQ(batch->refused().size(), 1280U);
+    const auto discovery = [&] {
+        int value = -1;
+        socklen_t length = sizeof value;
+        getsockopt(socket->fd(), IPPROTO_IP, IP_MTU_DISCOVER, &value, &length);
+        return value;
+    };
     socket->set_fragmentation(true);
+    EXPECT_EQ(discovery(), IP_PMTUDISC_WANT);
+    const int without_discovery = IP_PMTUDISC_DONT; // as net.ipv4.ip_no_pmtu_disc = 1 makes a new one
+    setsockopt(socket->fd(), IPPROTO_IP, IP_MTU_DISCOVER, &without_discovery, sizeof without_discovery);
+    socket->set_fragmentation(true);
+    EXPECT_EQ(discovery(), IP_PMTUDISC_DONT);
     batch->start(path);
     texts.clear();
     add({3000});
