@@ -303,17 +303,18 @@ void Connection::note(std::uint32_t path, std::optional<core::StatusChange> chan
     events.push(PathEvent{id_, path, *change, now});
 }
 
+bool Connection::leads_to_peer(std::size_t path) const noexcept
+{
+    const core::PathParameters &parameters = entry->parameters.paths[path];
+    return paths[path].socket != nullptr && (parameters.is_proved || parameters.keepalive == base::Duration::zero() ||
+                                             !session_ || paths[path].whereabouts.is_proved(parameters.peer()));
+}
+
 void Connection::update_usable(base::Instant now)
 {
     const std::size_t count = entry->parameters.paths.size();
-    // A peer that has created the connection may have named somebody else's address.
-    const auto is_sound = [this](std::size_t i) {
-        const core::PathParameters &parameters = entry->parameters.paths[i];
-        return paths[i].socket != nullptr && (parameters.is_proved || parameters.keepalive == base::Duration::zero() ||
-                                              !session_ || paths[i].whereabouts.is_proved(parameters.peer()));
-    };
-    const auto works = [&](std::size_t i) { return is_sound(i) && paths[i].liveness->usable(); };
-    const auto held_back = [&](std::size_t i) { return is_sound(i) && paths[i].liveness->held_back_until(); };
+    const auto works = [&](std::size_t i) { return leads_to_peer(i) && paths[i].liveness->usable(); };
+    const auto held_back = [&](std::size_t i) { return leads_to_peer(i) && paths[i].liveness->held_back_until(); };
     bool any = false;
     for (std::size_t i = 0; i < count; ++i)
         any = any || works(i);
@@ -329,7 +330,7 @@ void Connection::update_usable(base::Instant now)
         else if (!usable && path.usable)
             reorder.forget_path(i);
         path.usable = usable;
-        const auto probe = path.mtu_search ? path.mtu_search->deadline() : std::nullopt;
+        const auto probe = path.mtu_search && leads_to_peer(i) ? path.mtu_search->deadline() : std::nullopt;
         for (const auto &deadline : {path.liveness->deadline(), probe})
             if (deadline && (!path_deadline_ || *deadline < *path_deadline_))
                 path_deadline_ = deadline;

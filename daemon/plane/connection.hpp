@@ -126,6 +126,9 @@ public:
 private:
     void note(std::uint32_t path, std::optional<core::StatusChange> change, base::Instant now, EventQueue &events);
     void update_usable(base::Instant now);
+    // Whether the path has a socket, and the peer is at its other end: one that has created the connection may have
+    // named somebody else's address.
+    bool leads_to_peer(std::size_t path) const noexcept;
     void apply_session(const ConnectionEntry *before);
     void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
     std::optional<std::uint32_t> take_session_keepalive(std::uint32_t path, const base::Endpoint &source,

@@ -53,7 +53,8 @@ void Connection::publish_mtu(Path &path, EventQueue &events) noexcept
 void Connection::probe_mtu(std::uint32_t number, base::Instant now, EventQueue &events)
 {
     Path &path = paths[number];
-    if (!path.mtu_search || !path.mtu_search->deadline() || *path.mtu_search->deadline() > now)
+    if (!path.mtu_search || !path.mtu_search->deadline() || *path.mtu_search->deadline() > now ||
+        !leads_to_peer(number)) // else nobody is sent more than he sends
         return;
     const base::Duration rtt = session_->measure(number).rtt.value_or(base::Duration::zero());
     const core::PathParameters &parameters = entry->parameters.paths[number];

@@ -203,6 +203,7 @@ TEST_F(RoamingTest, AnAddressThatAPeerHasNamedGetsNothingButKeepalivesBeforeItAn
     const UdpPeer victim(endpoint("10.7.0.3", kPort));
     server.paths[0].remote = endpoint("10.7.0.3", kPort);
     server.paths[0].is_proved = false;
+    server.probes_from = 1280; // nor what would find the MTU
     open(*plane, server);
     open(*peer, client);
     const TunEnd tunnel("tuna");
