@@ -63,6 +63,7 @@ base::Result<void> NameResolver::resolve(const std::vector<std::string> &names)
         std::thread([attempt, names]() noexcept {
             sys::drop_capabilities();
             std::vector<service::ResolvedName> all;
+            all.reserve(names.size());
             for (const std::string &name : names)
                 all.push_back(resolve_one(name));
             attempt->promise.set_value(std::move(all));

@@ -19,13 +19,14 @@ bool is_tunnel_prefix(const base::Result<base::Prefix> &prefix, base::IpVersion 
            is_address_for(prefix->address, AddressUse::kTunnel);
 }
 
+constexpr std::size_t kMaxLabel = 63; // octets, RFC 1035 section 2.3.4
+
 // Labels of letters, digits, '-' and '_' (RFC 1123 section 2.1; '_' is in use all the same). Digits and dots alone are
 // an IPv4 address, or one that is written wrongly.
 bool is_host_name(std::string_view text)
 {
     if (text.empty() || text.size() > kMaxHostName || text.find_first_not_of("0123456789.") == text.npos)
         return false;
-    constexpr std::size_t kMaxLabel = 63;
     for (std::size_t at = 0; at <= text.size();) {
         const std::string_view label = text.substr(at, text.find('.', at) - at);
         const auto is_label = [](char c) {

@@ -48,9 +48,8 @@ StunClient::Step StunClient::on_deadline(base::Instant now, const proto::RandomN
         return step;
     }
     if (!transaction_) {
-        transaction_.emplace();
+        transaction_ = Transaction{{}, 0, kFirstWait};
         std::copy_n(random.begin(), transaction_->id.size(), transaction_->id.begin());
-        transaction_->wait = kFirstWait;
     }
     step.request = Request{servers_[current_], transaction_->id};
     if (++transaction_->sent == kMostRequests) {

@@ -67,8 +67,8 @@ public:
 private:
     struct Transaction {
         proto::StunTransaction id;
-        unsigned sent = 0; // requests
-        base::Duration wait{};
+        unsigned sent; // requests
+        base::Duration wait;
     };
 
     void fail(base::Instant now, const proto::RandomNumber &random);

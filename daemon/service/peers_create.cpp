@@ -88,10 +88,13 @@ base::Address Peers::public_of(const config::PathConfig &path, const ConnectionR
     if (record != nullptr)
         return public_address(*record, number).endpoint.address;
     for (const auto &other : manager_.connections())
-        for (const PathRecord &at : other->paths)
-            if (at.found && at.parameters.interface == path.interface_name &&
-                at.parameters.local.address == path.private_ipaddr)
-                return at.found->address;
+        for (std::size_t i = 0; i < other->paths.size(); ++i) {
+            const core::PathParameters &at = other->paths[i].parameters;
+            const PublicAddress known = public_address(*other, i);
+            if (at.interface == path.interface_name && at.local.address == path.private_ipaddr &&
+                (known.source == PublicSource::kStun || known.source == PublicSource::kPeer))
+                return known.endpoint.address;
+        }
     return path.private_ipaddr;
 }
 

@@ -196,12 +196,22 @@ void Stun::take(base::Instant now, const Port &port, const core::StunClient &cli
         what = fmt::format("says that the public address is {}, which cannot be", outcome.said->to_string());
         break;
     }
+    const std::optional<base::Endpoint> before = found_before(port);
     if (is_to_be_told(now, {asker, server, *outcome.trouble}, kTroubleLife))
-        notices.push_back(
-            {Notice::Level::kWarning,
-             fmt::format("{}: the STUN server {} {}: {}", asker, server, what,
-                         client.found() ? fmt::format("the public address stays {}", client.found()->to_string())
-                                        : "the public address is not known yet")});
+        notices.push_back({Notice::Level::kWarning,
+                           fmt::format("{}: the STUN server {} {}: {}", asker, server, what,
+                                       before ? fmt::format("the public address stays {}", before->to_string())
+                                              : "no server has told the public address yet")});
+}
+
+// Also by an earlier client of the port, before its interface was down.
+std::optional<base::Endpoint> Stun::found_before(const Port &port) const
+{
+    for (const auto &record : manager_.connections())
+        for (const PathRecord &path : record->paths)
+            if (path.parameters.local == port.first && path.parameters.interface == port.second && path.found)
+                return path.found;
+    return std::nullopt;
 }
 
 bool Stun::is_to_be_told(base::Instant now, const Matter &matter, base::Duration life)

@@ -44,6 +44,7 @@ private:
     void ask(base::Instant now, Notices &notices);
     void take(base::Instant now, const Port &port, const core::StunClient &client,
               const core::StunClient::Outcome &outcome, Notices &notices);
+    std::optional<base::Endpoint> found_before(const Port &port) const;
     // Once in `life` at most.
     bool is_to_be_told(base::Instant now, const Matter &matter, base::Duration life);
     // "NAME (ADDRESS:PORT)" if it has a name in interface.conf.

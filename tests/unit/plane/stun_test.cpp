@@ -104,5 +104,24 @@ TEST_F(StunPlaneTest, AFloodIsCutAndCounted)
     EXPECT_EQ(taken + dropped, 1000U);
 }
 
+TEST_F(StunPlaneTest, AFloodDoesNotKeepTheControlThreadBusy)
+{
+    const UdpPeer server(kStunServer);
+    std::size_t taken = 0;
+    std::size_t sent = 0;
+    while (sent < 1000) { // never more than fit
+        for (int i = 0; i < 20; ++i, ++sent)
+            server.send(stun_answer(static_cast<unsigned char>(i)), kLocal);
+        wait_until(
+            [&] {
+                plane->take_stun_answers([&](const base::Endpoint &, base::ConstOctets) { ++taken; });
+                return taken + socket_drops(*plane, "STUN flood") == sent;
+            },
+            "all are taken or dropped");
+    }
+    EXPECT_GE(taken, 50U);
+    EXPECT_LT(taken, 500U) << "which takes nine seconds at the least";
+}
+
 } // namespace
 } // namespace mpt::plane

@@ -109,7 +109,7 @@ TEST(Stun, AnswersAreToldFromEverythingElse)
     for (std::size_t size = 0; size < kSampleV4.size(); ++size)
         EXPECT_FALSE(is_stun_answer(base::ConstOctets(kSampleV4).first(size))) << size;
     EXPECT_FALSE(is_stun_answer(put_together({kSampleV4, stun_octets({0})})));
-    for (const std::size_t at : {0, 1, 2, 3, 4, 5, 6, 7}) {
+    for (std::size_t at = 0; at < 8; ++at) {
         StunOctets changed = kSampleV4;
         changed[at] ^= std::byte{2};
         EXPECT_FALSE(is_stun_answer(changed)) << at;

@@ -75,6 +75,51 @@ TEST_F(Create, ATemplateMayLeaveTheAddressesToBeFound)
     EXPECT_TRUE(path.public_ipaddr.is_unspecified());
 }
 
+// The address that a NAT gives path `number` (from 1) is to be found.
+void make_automatic(std::string &text, int number)
+{
+    const std::string fixed = fmt::format("public_ipaddr = 10.{0}.{0}.2\n", number);
+    text.replace(text.find(fixed), fixed.size(),
+                 fmt::format("private_ipaddr = 10.{0}.{0}.2\npublic_ipaddr = 0.0.0.0\n", number));
+}
+
+TEST_F(Create, ThePeerIsToldThePublicAddressThatWasFound)
+{
+    std::string &text = a.directory.files["link.conf"];
+    text = connection_of(2, 3, 0); // complete: it runs before the create
+    make_automatic(text, 2);
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    for (PathState &state : a.plane.states.at("link"))
+        state.status = core::PathStatus::kUp;
+    const base::Endpoint outside{base::Address::parse("198.51.100.7").value(), 40000};
+    ASSERT_TRUE(a.manager->set_found({base::Address::parse("10.2.2.2").value(), 23456}, "eth2", outside));
+    const auto done = create();
+    ASSERT_TRUE(done) << done.error().text;
+    EXPECT_EQ(b.manager->find("link")->paths[1].parameters.remote.to_string(), "198.51.100.7:23456");
+    EXPECT_TRUE(a.manager->find("link")->config.paths[1].public_ipaddr.is_unspecified());
+    ASSERT_TRUE(a.manager->save(""));
+    EXPECT_THAT(a.directory.files["link.conf"], HasSubstr("public_ipaddr = 0.0.0.0")) << "what was found is not saved";
+}
+
+TEST_F(Create, AConnectionThatWaitsTakesWhatAnotherHasFound)
+{
+    make_automatic(a.directory.files["link.conf"], 1);
+    make_automatic(a.directory.files["link.conf"], 2);
+    std::string &other = a.directory.files["other.conf"];
+    other = connection_of(2, 3, 0);
+    make_automatic(other, 2);
+    for (const auto &[from, to] : {std::pair{"name = link", "name = other"}, std::pair{"= 10.0.0.3", "= 10.0.0.9"},
+                                   std::pair{"local_port = 23456", "local_port = 30000"}})
+        other.replace(other.find(from), std::string_view(from).size(), to);
+    ASSERT_TRUE(a.manager->reload("", a.notices));
+    const base::Endpoint outside{base::Address::parse("198.51.100.7").value(), 40000};
+    ASSERT_TRUE(a.manager->set_found({base::Address::parse("10.2.2.2").value(), 30000}, "eth2", outside));
+    const auto done = create();
+    ASSERT_TRUE(done) << done.error().text;
+    EXPECT_EQ(b.manager->find("link")->paths[0].parameters.remote.to_string(), "10.1.1.2:23456") << "its own";
+    EXPECT_EQ(b.manager->find("link")->paths[1].parameters.remote.to_string(), "198.51.100.7:23456");
+}
+
 // On both sides, and written to no file.
 TEST_F(Create, KeysMayStandInFilesOfTheirOwn)
 {
