@@ -180,6 +180,10 @@ class Package(lab.LabTest):
         host.run('apt-get', '-q', '-y', 'remove', 'mptd')
         self.assertFalse(self.is_active())
         self.assertIn('tunnel_num', host.run('cat', '/etc/mpt/interface.conf'), 'the configuration stays until a purge')
+        left = {line.split()[0] for line in host.files() - files}
+        self.assertEqual({place for place in left if not re.match(r'/etc/mpt(/|$)|/etc/systemd/system/|/var/lib/mptd$', place)}, set(),
+                         'nothing else but that it is enabled, and its state')
+        self.assertNotIn('mptd', host.run('find', '/run', '-name', '*mptd*'))
         install(host, PACKAGE)
         host.run('systemctl', 'start', UNIT)
         self.assertIn('tun0', host.run('ip', '-br', 'link'))

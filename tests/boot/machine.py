@@ -222,7 +222,7 @@ def install(host, package):
 
 def require():
     """Says why, and ends, if machines cannot boot here."""
-    for program in ('systemd-nspawn', 'mmdebstrap', 'dpkg-buildpackage', 'dh', 'lintian', 'nsenter'):
+    for program in ('systemd-nspawn', 'mmdebstrap', 'dpkg-buildpackage', 'dh', 'lintian', 'nsenter', 'dnsmasq'):
         if shutil.which(program) is None:
             print(f'1..0 # SKIP there is no {program} (tests/tools/packages check installs it)')
             sys.exit(0)

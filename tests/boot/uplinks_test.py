@@ -201,7 +201,7 @@ class NetworkManager(Leased):
         lab.wait_for(lambda: self.states().get('tun00', 'unmanaged') != 'unmanaged', 'another one is not ours')
         self.wait_for_leases()
         # another name
-        self.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64')).replace('tun0', 'my-tunnel'))
+        self.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64')).replace('tun0', 'my-tunnel ; of ours'))
         self.host.run('systemctl', 'restart', UNIT)
         lab.wait_for(lambda: self.states().get('my-tunnel') == 'unmanaged', 'the new one')
 
