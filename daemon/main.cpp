@@ -317,6 +317,8 @@ private:
         });
         if (const auto followed = manager_.on_paths_moved(sys::now(), moves, notices); !followed)
             sys::log(sys::Priority::kError, followed.error().text);
+        if (!moves.empty()) // by other sockets, and other ways
+            follow_mtus_soon();
         plane_.take_stun_answers([&](const base::Endpoint &server, base::ConstOctets answer) {
             stun_.on_answer(sys::now(), server, answer, notices);
         });

@@ -101,10 +101,11 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
         if (stays) {
             record.paths.back().last_local = paths[i].last_local;
             record.paths.back().route = paths[i].route;
-            record.paths.back().observed = paths[i].observed;
             record.paths.back().server_routes = paths[i].server_routes;
-            if (parameters.local == paths[i].parameters.local)
+            if (parameters.local == paths[i].parameters.local) {
+                record.paths.back().observed = paths[i].observed;
                 record.paths.back().found = paths[i].found;
+            }
         }
         if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters)) {
             if (is_same_peer && paths[i].parameters.remote == parameters.remote) {
@@ -474,6 +475,23 @@ void Manager::on_path_status(base::Instant now, const std::string &connection, s
                            up ? Event::kPathUp : Event::kPathDown, connection, path});
     if (observer_ != nullptr)
         observer_->on_path_status(*record, path, change);
+    if (change.reason == core::StatusReason::kKeepalivesMissed)
+        forget_learned(*record, path, notices);
+}
+
+// Two hosts that have both moved meanwhile would speak for ever to where the other one was.
+void Manager::forget_learned(ConnectionRecord &record, std::size_t path, Notices &notices)
+{
+    core::PathParameters &parameters = record.paths[path].parameters;
+    if (!parameters.learned || parameters.remote.address.is_unspecified())
+        return;
+    parameters.learned.reset();
+    plane_.set_connection(parameters_of(record));
+    follow({{record, path}}, notices);
+    if (auto committed = plane_.commit(); !committed)
+        notices.push_back({Notice::Level::kError, committed.error().text});
+    if (observer_ != nullptr)
+        observer_->on_path_changed(record, path);
 }
 
 bool Manager::may_tell(base::Instant now, PathRecord &path, std::string &text)

@@ -65,7 +65,8 @@ public:
     // that is known already.
     bool set_found(const base::Endpoint &local, const std::string &interface,
                    const std::optional<base::Endpoint> &found);
-    // The data plane says that a path's status has changed.
+    // The data plane says that a path's status has changed. If that is for want of keepalives from where the peer was
+    // learned to be, it is sought again where the file says.
     void on_path_status(base::Instant now, const std::string &connection, std::size_t path,
                         const core::StatusChange &change, Notices &notices);
 
@@ -199,6 +200,7 @@ private:
     PathSite survey(const ConnectionRecord &record, std::size_t path) const;
     // The paths whose packets to that peer could not be told apart from the path's.
     std::vector<PathPlace> same_sockets(const ConnectionRecord &record, std::size_t path, const base::Endpoint &peer);
+    void forget_learned(ConnectionRecord &record, std::size_t path, Notices &notices);
     // Whether one more line about the path may be said this minute; appends to the last one that it is the last one.
     static bool may_tell(base::Instant now, PathRecord &path, std::string &text);
     void survey_servers(const config::PathConfig &config, PathSite &site, bool is_direct) const;

@@ -480,6 +480,12 @@ base::Result<void> Manager::set_path(const std::string &connection, std::size_t 
     if (record == nullptr || path >= record->paths.size())
         return no_path(connection, path);
     const auto is_up = [&](std::size_t i) { return path_state(connection, i).status == core::PathStatus::kUp; };
+    if (up && path_state(connection, path).status == core::PathStatus::kDead &&
+        record->paths[path].parameters.peer().address.is_unspecified())
+        return base::fail(base::ErrorCode::kConflict,
+                          fmt::format("path {} of {} comes up with the first keepalive of the peer: its address is not "
+                                      "known (remote_ipaddr)",
+                                      path, connection));
     bool others = false;
     for (std::size_t i = 0; i < record->paths.size(); ++i)
         others = others || (i != path && is_up(i));

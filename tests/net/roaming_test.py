@@ -158,7 +158,7 @@ class Learning(RoamingTest):
         net['c'].run('ip', '-6', 'route', 'add', 'default', 'via', '2001:db8:3::fe')
         net['s'].run('ip', '-6', 'route', 'add', 'default', 'via', '2001:db8:2::fe')
         paths = {'c': lab.path('eth3', '::', nat.SERVER6, private_ipaddr='::', **nat.KEEPALIVES),
-                 's': lab.path('eth0', nat.SERVER6, '::', **nat.KEEPALIVES)}
+                 's': lab.path('eth0', nat.SERVER6, '::', private_ipaddr='::', **nat.KEEPALIVES)}
         for path in paths.values():
             path['gateway_ipaddr'] = '::'
         tunnel = {'c': ('10.0.0.2', '10.0.0.3'), 's': ('10.0.0.3', '10.0.0.2')}
@@ -172,6 +172,24 @@ class Learning(RoamingTest):
         net['c'].run('ip', '-6', 'address', 'delete', '2001:db8:3::2/64', 'dev', 'eth3')
         self.wait_where('2001:db8:3::77', lab.DATA_PORT)
         client.wait_status(0, 'up')
+        self.ping()
+        # The server moves, and the client follows it.
+        away = '2001:db8:2::99'
+        net['s'].add_address('eth0', f'{away}/64')
+        net['s'].run('ip', '-6', 'address', 'delete', f'{nat.SERVER6}/64', 'dev', 'eth0')
+        lab.wait_for(lambda: client.path(0)['remote_address'] == away, 'the client follows')
+        self.ping()
+        # Both move while they cannot hear each other: the client seeks the server where its file says.
+        net['c'].run('ip', 'link', 'set', 'eth3', 'down')
+        client.wait_status(0, 'interface-down')
+        net['s'].add_address('eth0', f'{nat.SERVER6}/64')
+        net['s'].run('ip', '-6', 'address', 'delete', f'{away}/64', 'dev', 'eth0')
+        net['c'].run('ip', 'link', 'set', 'eth3', 'up')
+        net['c'].add_address('eth3', '2001:db8:3::88/64')
+        net['c'].run('ip', '-6', 'route', 'replace', 'default', 'via', '2001:db8:3::fe')
+        self.wait_where('2001:db8:3::88', lab.DATA_PORT)
+        client.wait_status(0, 'up')
+        self.assertEqual((client.path(0)['remote_address'], client.path(0)['remote_learned_usec']), (nat.SERVER6, 0))
         self.ping()
 
 

@@ -149,6 +149,43 @@ TEST_F(RoamingTest, WhatWasLearnedOutlivesAReloadUnlessTheFileSaysSomethingElseO
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.9", 23456)) << "types 0 to 2 stay where they are";
 }
 
+TEST_F(RoamingTest, APeerThatFallsSilentIsSoughtWhereTheFileSays)
+{
+    replace(directory.files["a.conf"], "remote_ipaddr = 0.0.0.0", "remote_ipaddr = 198.51.100.9");
+    ASSERT_TRUE(start());
+    const auto goes_down = [this](std::size_t path, core::StatusReason reason) {
+        manager->on_path_status(kStart, "A", path, {core::PathStatus::kUp, core::PathStatus::kDead, reason}, notices);
+    };
+    for (const std::size_t path : {0, 1})
+        ASSERT_TRUE(move("A", path, endpoint("203.0.113.7", 40000)));
+    goes_down(0, core::StatusReason::kByPeer);
+    EXPECT_EQ(parameters("A", 0).peer(), endpoint("203.0.113.7", 40000)) << "which has spoken";
+    const int commits = plane.commits;
+    for (const std::size_t path : {0, 1})
+        goes_down(path, core::StatusReason::kKeepalivesMissed);
+    EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.9", 23456));
+    EXPECT_EQ(plane.commits, commits + 1);
+    EXPECT_FALSE(record("A", 0).parameters.learned);
+    EXPECT_EQ(parameters("A", 1).peer(), endpoint("203.0.113.7", 40000)) << "there is nowhere else to look";
+}
+
+TEST_F(RoamingTest, APathWhosePeerIsNowhereCannotBeSetUpByHand)
+{
+    ASSERT_TRUE(start());
+    plane.states.at("A")[0].status = core::PathStatus::kDead;
+    const auto set = manager->set_path("A", 0, true, false);
+    ASSERT_FALSE(set);
+    EXPECT_EQ(set.error().code, base::ErrorCode::kConflict);
+    EXPECT_THAT(set.error().text, ::testing::HasSubstr("comes up with the first keepalive"));
+    EXPECT_FALSE(record("A", 0).by_hand);
+    // Down by hand it may be, and up again from that.
+    ASSERT_TRUE(manager->set_path("A", 0, false, true));
+    ASSERT_TRUE(manager->set_path("A", 0, true, false));
+    plane.states.at("A")[0].status = core::PathStatus::kDead;
+    ASSERT_TRUE(move("A", 0, endpoint("203.0.113.7", 40000)));
+    ASSERT_TRUE(manager->set_path("A", 0, true, false));
+}
+
 TEST_F(RoamingTest, ANatsPortIsThatOfTheHostWhichHasItNow)
 {
     ASSERT_TRUE(start());
@@ -204,8 +241,13 @@ TEST_F(RoamingTest, HowThePeerSeesAPathIsKnownWhileItsAddressStays)
     ASSERT_TRUE(start());
     manager->on_path_observed("A", 1, endpoint("198.51.100.77", 4000));
     EXPECT_EQ(record("A", 1).observed, endpoint("198.51.100.77", 4000));
+    replace(directory.files["a.conf"], "weight_out = 1", "weight_out = 2");
     ASSERT_TRUE(manager->reload("", notices));
     EXPECT_EQ(record("A", 1).observed, endpoint("198.51.100.77", 4000));
+    replace(directory.files["a.conf"], "local_port = 23456", "local_port = 23457");
+    ASSERT_TRUE(manager->reload("", notices));
+    EXPECT_EQ(record("A", 1).observed.port, 0) << "a NAT makes something else of another port";
+    manager->on_path_observed("A", 1, endpoint("198.51.100.77", 4001));
     network.interfaces["eth2"] = "10.2.2.99";
     ASSERT_TRUE(manager->on_interfaces_changed({"eth2"}, notices));
     EXPECT_EQ(record("A", 1).observed.port, 0);
