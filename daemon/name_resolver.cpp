@@ -2,20 +2,12 @@
 #include "daemon/name_resolver.hpp"
 
 #include "daemon/sys/capabilities.hpp"
-#include "daemon/sys/error.hpp"
-#include "daemon/sys/file_descriptor.hpp"
 #include "daemon/sys/socket_address.hpp"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <future>
 #include <netdb.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <system_error>
-#include <thread>
-#include <utility>
 
 namespace mpt {
 
@@ -45,43 +37,18 @@ service::ResolvedName resolve_one(const std::string &name)
 
 } // namespace
 
-struct NameResolver::Attempt {
-    std::promise<std::vector<service::ResolvedName>> promise;
-    sys::FileDescriptor done; // eventfd, readable when the promise is kept
-};
-
 base::Result<void> NameResolver::resolve(const std::vector<std::string> &names)
 {
-    auto attempt = std::make_shared<Attempt>();
-    attempt->done = sys::FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!attempt->done.valid())
-        return sys::system_failure(errno, "making an eventfd");
-    auto source = loop_.watch(attempt->done.get(), EPOLLIN, [this](std::uint32_t) { finish(); });
-    if (!source)
-        return base::Failure(source.error());
-    try {
-        std::thread([attempt, names]() noexcept {
+    return lookup_.start(
+        [names] {
             sys::drop_capabilities();
             std::vector<service::ResolvedName> all;
             all.reserve(names.size());
             for (const std::string &name : names)
                 all.push_back(resolve_one(name));
-            attempt->promise.set_value(std::move(all));
-            eventfd_write(attempt->done.get(), 1);
-        }).detach();
-    } catch (const std::system_error &error) {
-        return sys::system_failure(error.code().value(), "starting a thread that looks up names");
-    }
-    source_ = std::move(*source);
-    attempt_ = std::move(attempt);
-    return {};
-}
-
-void NameResolver::finish()
-{
-    const auto attempt = std::exchange(attempt_, nullptr);
-    source_.disable();
-    callback_(attempt->promise.get_future().get());
+            return all;
+        },
+        "looks up names");
 }
 
 } // namespace mpt
