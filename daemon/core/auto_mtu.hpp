@@ -27,11 +27,13 @@ class AutoMtu {
 public:
     static constexpr base::Duration kHold = std::chrono::seconds(10);
 
+    // What it was in an earlier life, so that it goes up from there only when there has been room for a while.
+    void resume(std::uint32_t mtu) noexcept { mtu_ = mtu; }
     // The paths have room for packets of `room` octets. The first time, and when that is less than mtu(), it takes
     // effect. True if mtu() has changed.
     bool update(base::Instant now, std::uint32_t room) noexcept;
 
-    // 0 before the first update().
+    // 0 before the first update() or resume().
     std::uint32_t mtu() const noexcept { return mtu_; }
 
 private:

@@ -98,6 +98,8 @@ std::set<std::string> TunnelMtus::follow(base::Instant now, std::span<const conf
         if (tunnel.has_auto_mtu()) {
             State &state = states_[tunnel.name];
             room = survey(tunnel, connections);
+            if (state.mtu.mtu() == 0)
+                resume(tunnel, room, state);
             const TunnelMtu before = state.now;
             const bool is_other = state.mtu.update(now, room.octets);
             state.now.mtu = state.mtu.mtu();
@@ -124,6 +126,17 @@ std::set<std::string> TunnelMtus::follow(base::Instant now, std::span<const conf
         }
     }
     return changed;
+}
+
+// An interface that has outlived a restart has what was found then, and probes may have to find it again.
+void TunnelMtus::resume(const config::TunnelConfig &tunnel, const Room &room, State &state) const
+{
+    const std::uint32_t kept = network_.interface_mtu(tunnel.name).value_or(0);
+    if (kept < room.least || kept >= room.octets)
+        return;
+    state.mtu.resume(kept);
+    state.now.reason = "as before the restart";
+    state.set = kept;
 }
 
 void TunnelMtus::set(const config::TunnelConfig &tunnel, State &state, Notices &notices)

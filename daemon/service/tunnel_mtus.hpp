@@ -60,6 +60,7 @@ private:
     Room survey(const config::TunnelConfig &tunnel, Connections connections) const;
     // The MTU of a path; 0 if its interface is not there.
     std::uint32_t path_mtu(const ConnectionRecord &connection, std::size_t path) const;
+    void resume(const config::TunnelConfig &tunnel, const Room &room, State &state) const;
     void set(const config::TunnelConfig &tunnel, State &state, Notices &notices);
 
     Network &network_;

@@ -163,6 +163,24 @@ TEST_F(TunnelMtus, IsNoLessThanIpv4Needs)
     EXPECT_EQ(now().mtu, 1280U);
 }
 
+TEST_F(TunnelMtus, GoesOnWhereItWasBeforeARestart)
+{
+    network.interfaces["tun7"] = "";
+    network.mtus["tun7"] = 1364;
+    start_and_look();
+    EXPECT_EQ(now(), (TunnelMtu{1364, "as before the restart", 1500, 1280}));
+    EXPECT_THAT(network.mtus_set, IsEmpty());
+    clock += core::AutoMtu::kHold;
+    EXPECT_EQ(now(), (TunnelMtu{1464, "A, path 0 (eth1): interface MTU 1500", 1500, 1280}));
+    // Not where it is more than there is room for, or less than there must be.
+    for (const std::uint32_t kept : {1500U, 1279U}) {
+        network.mtus["tun7"] = kept;
+        manager.reset();
+        start_and_look();
+        EXPECT_EQ(now().mtu, 1464U);
+    }
+}
+
 TEST_F(TunnelMtus, WhatTheKernelRefusesIsToldOnceAndTriedAgain)
 {
     ASSERT_TRUE(start());
