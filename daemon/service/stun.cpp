@@ -25,7 +25,7 @@ bool is_address(const std::string &host)
     return base::Address::parse(host).has_value();
 }
 
-std::string title_of(const base::Endpoint &local, const std::string &interface)
+std::string port_title(const base::Endpoint &local, const std::string &interface)
 {
     return fmt::format("UDP {} on {}", local.to_string(), interface);
 }
@@ -172,11 +172,11 @@ void Stun::on_answer(base::Instant now, const base::Endpoint &server, base::Cons
 void Stun::take(base::Instant now, const Port &port, const core::StunClient &client,
                 const core::StunClient::Outcome &outcome, Notices &notices)
 {
-    const std::string asker = service::title_of(port.first, port.second);
+    const std::string asker = port_title(port.first, port.second);
     const std::string server = title_of(outcome.server);
     if (!outcome.trouble) {
         const bool is_new = manager_.set_found(port.first, port.second, client.found());
-        if (is_new && is_to_be_told(now, {asker, "", StunTrouble::kImpossible}, kNewsLife))
+        if (is_new && is_to_be_told(now, {asker, "", {}}, kNewsLife))
             notices.push_back({Notice::Level::kInfo, fmt::format("{} is {} to others, as the STUN server {} says",
                                                                  asker, client.found()->to_string(), server)});
         return;
@@ -251,7 +251,7 @@ void Stun::resolve(base::Instant now, Notices &notices)
     if (started)
         return;
     resolve_at_ = now + kNameRetry;
-    if (is_to_be_told(now, {"", "", StunTrouble::kSilent}, kTroubleLife))
+    if (is_to_be_told(now, {"", "", {}}, kTroubleLife))
         notices.push_back({Notice::Level::kWarning, started.error().text});
 }
 
@@ -262,7 +262,7 @@ void Stun::on_resolved(base::Instant now, const std::vector<ResolvedName> &names
     for (const ResolvedName &one : names) {
         if (one.addresses.empty()) { // those that were known before are still tried
             has_failed = true;
-            if (is_to_be_told(now, {"", one.name, StunTrouble::kSilent}, kTroubleLife))
+            if (is_to_be_told(now, {"", one.name, {}}, kTroubleLife))
                 notices.push_back(
                     {Notice::Level::kWarning,
                      fmt::format("the STUN server {} has no address: {}; it is looked up again every {} s", one.name,

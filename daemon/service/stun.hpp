@@ -35,8 +35,9 @@ public:
 
 private:
     using Port = std::pair<base::Endpoint, std::string>; // local endpoint, interface
-    // What people are told: of which port, of which server, and what.
-    using Matter = std::tuple<std::string, std::string, core::StunClient::Trouble>;
+    // What people are told: of which port, of which server, and what; no trouble: what was found, or that a name was
+    // not.
+    using Matter = std::tuple<std::string, std::string, std::optional<core::StunClient::Trouble>>;
 
     void follow_ports(base::Instant now);
     void follow_servers(base::Instant now, Notices &notices);
