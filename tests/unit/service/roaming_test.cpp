@@ -156,12 +156,12 @@ TEST_F(RoamingTest, APeerThatFallsSilentIsSoughtWhereTheFileSays)
     const auto goes_down = [this](std::size_t path, core::StatusReason reason) {
         manager->on_path_status(kStart, "A", path, {core::PathStatus::kUp, core::PathStatus::kDead, reason}, notices);
     };
-    for (const std::size_t path : {0, 1})
+    for (const std::size_t path : {0U, 1U})
         ASSERT_TRUE(move("A", path, endpoint("203.0.113.7", 40000)));
     goes_down(0, core::StatusReason::kByPeer);
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("203.0.113.7", 40000)) << "which has spoken";
     const int commits = plane.commits;
-    for (const std::size_t path : {0, 1})
+    for (const std::size_t path : {0U, 1U})
         goes_down(path, core::StatusReason::kKeepalivesMissed);
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.9", 23456));
     EXPECT_EQ(plane.commits, commits + 1);
