@@ -220,9 +220,11 @@ class NetworkManager(Leased):
         self.host.run('systemctl', 'restart', UNIT)
         self.assertTrue(self.path(2)['metered'])
         self.host.run('systemctl', 'stop', UNIT)
-        began = time.monotonic()
-        self.host.run('/usr/lib/NetworkManager/dispatcher.d/50-mptd', 'eth2', 'up')
-        say(f'the script, without mptd: {1000 * (time.monotonic() - began):.0f} ms')
+        for action in ('up', 'down'):
+            began = time.monotonic()
+            done = self.host.complete('/usr/lib/NetworkManager/dispatcher.d/50-mptd', 'eth2', action)
+            say(f'the script, without mptd: {1000 * (time.monotonic() - began):.0f} ms')
+            self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ''))
         self.assertEqual(self.host.property('ActiveState'), 'inactive')
         self.assertNotIn('50-mptd', self.host.journal('-u', 'NetworkManager-dispatcher', '-p', 'warning'))
 
