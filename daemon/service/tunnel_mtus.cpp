@@ -128,7 +128,8 @@ std::set<std::string> TunnelMtus::follow(base::Instant now, std::span<const conf
     return changed;
 }
 
-// An interface that has outlived a restart has what was found then, and probes may have to find it again.
+// An interface that has outlived a restart has what was found then, and probes may have to find it again. One that is
+// new has not been heard of yet.
 void TunnelMtus::resume(const config::TunnelConfig &tunnel, const Room &room, State &state) const
 {
     const std::uint32_t kept = network_.interface_mtu(tunnel.name).value_or(0);
