@@ -95,7 +95,9 @@ KeepaliveTaken KeepaliveSession::take(base::Instant now, std::size_t number, con
     if (is_current(*keepalive)) {
         if (!receive_key_.verifies(datagram, proto::kSessionKeepaliveMac))
             return drop(DropReason::kWrongMac);
+        taken.session = sessions_;
         taken.counter = keepalive->counter;
+        taken.response = keepalive->response;
         if (keepalive->counter <= path.progress.counter)
             return drop(DropReason::kNotFresh);
         taken.send =
@@ -117,12 +119,13 @@ KeepaliveTaken KeepaliveSession::take(base::Instant now, std::size_t number, con
         begin(*keepalive, random);
         taken.is_new_session = true;
         taken.send = true;
+        taken.session = sessions_;
         taken.counter = keepalive->counter;
+        taken.response = keepalive->response;
     }
     advance(now, path, *keepalive, traffic);
     path.progress.source = source;
     taken.highest_sequence = keepalive->highest_sequence;
-    taken.response = keepalive->response;
     taken.observed = keepalive->observed;
     return taken;
 }

@@ -38,10 +38,12 @@ struct KeepaliveTaken {
     bool is_new_session = false;           // the peer has restarted, or we have: the random number has been used up
     bool send = false;                     // one is to be made and sent by this path now
     std::optional<std::uint32_t> highest_sequence; // of a fresh one: what the path has brought up to here is all of it
-    // Of one of the session, even if it has come before.
+    // Of one of the session, which is sessions(), even if it has come before; `response` is the challenge that it
+    // brings back.
+    std::uint64_t session = 0;
     std::uint64_t counter = 0;
-    // Of a fresh one: the challenge that it brings back, and where the peer sees us on this path (port 0: nothing yet).
     std::uint64_t response = 0;
+    // Of a fresh one: where the peer sees us on this path (port 0: nothing yet).
     base::Endpoint observed{};
 };
 

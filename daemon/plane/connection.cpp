@@ -81,7 +81,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     reorder_paths_ = count;
     scheduler.reconfigure(weights_of(next.parameters));
     const ConnectionEntry *before = std::exchange(entry, &next);
-    apply_session(before);
+    const bool is_same_peer = !apply_session(before);
     for (std::uint32_t i = 0; i < paths.size(); ++i) {
         Path &path = paths[i];
         if (i >= count) {
@@ -108,7 +108,9 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             path.liveness.reset(); // nothing that is known is about this one
             path.orders_by_hand = path.orders_by_peer = 0;
         }
-        if (!is_same || last->peer() != parameters.peer())
+        if (!is_same_peer)
+            path.whereabouts = {};
+        if (!is_same || !is_same_peer || last->peer() != parameters.peer())
             path.whereabouts.set_address(parameters.peer(), parameters.learned || parameters.is_proved,
                                          random_challenge());
         if (!is_same || last->local != parameters.local)
@@ -137,8 +139,8 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     update_usable(now);
 }
 
-// With another key, or between other addresses, nothing that was agreed holds.
-void Connection::apply_session(const ConnectionEntry *before)
+// With another key, or between other addresses, nothing that was agreed holds. Then true.
+bool Connection::apply_session(const ConnectionEntry *before)
 {
     const core::ConnectionParameters &next = entry->parameters;
     const auto same = [&next](const core::ConnectionParameters &other) {
@@ -146,14 +148,15 @@ void Connection::apply_session(const ConnectionEntry *before)
                other.paths.size() == next.paths.size();
     };
     if (before != nullptr && same(before->parameters))
-        return;
+        return false;
     session_.reset();
     if (!next.keepalive_key)
-        return;
+        return true;
     sys::fill_random(session_random_);
     session_.emplace(*next.keepalive_key, next.local, next.remote, next.paths.size(), session_random_);
     sys::fill_random(session_random_);
     challenge_random_ = random_challenge();
+    return true;
 }
 
 std::optional<std::uint32_t> Connection::take_keepalive(std::uint32_t path, const base::Endpoint &source,

@@ -129,7 +129,7 @@ private:
     // Whether the path has a socket, and the peer is at its other end: one that has created the connection may have
     // named somebody else's address.
     bool leads_to_peer(std::size_t path) const noexcept;
-    void apply_session(const ConnectionEntry *before);
+    bool apply_session(const ConnectionEntry *before);
     void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
     std::optional<std::uint32_t> take_session_keepalive(std::uint32_t path, const base::Endpoint &source,
                                                         base::ConstOctets datagram, base::Instant now,

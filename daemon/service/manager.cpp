@@ -79,7 +79,7 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
     const config::ConnectionConfig was = std::exchange(record.config, config);
     const std::vector<config::PathConfig> &before = was.paths;
     const bool is_same_peer = was.ip_local == config.ip_local && was.ip_remote == config.ip_remote &&
-                              config.auth_type == config::AuthType::kHmacSha256;
+                              was.key() == config.key() && config.auth_type == config::AuthType::kHmacSha256;
     const std::vector<PathRecord> paths = std::exchange(record.paths, {});
     record.tunnel = tunnel_of(config).name;
     for (std::size_t i = 0; i < config.paths.size(); ++i) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdlib>
 #include <optional>
+#include <utility>
 #include <vector>
 
 using namespace mpt;
@@ -85,7 +86,9 @@ private:
     };
     struct Place {
         core::PathValidation validation;
+        std::uint64_t session = 0;
         std::optional<base::Instant> last_try; // of a new address, in this session
+        base::Endpoint left;                   // when it moved last
     };
 
     static base::Endpoint source(std::size_t number)
@@ -130,13 +133,17 @@ private:
         const std::uint64_t asked = validation.challenge_for(from);
         core::KeepaliveTaken taken = sessions_[host]->take(now_, path, from, from == before, octets, {}, number());
         const core::Whereabouts where = validation.on_keepalive(now_, from, taken, ++last_number_);
-        require(!taken.drop || (!where.lives && !where.has_moved && !where.challenge));
+        require(!taken.drop || !where.challenge);
+        require(!taken.drop || taken.counter != 0 || (!where.lives && !where.has_moved));
         require(where.has_moved == (validation.address() != before));
-        if (where.has_moved) // what was asked there has come back from there
-            require(asked != 0 && taken.response == asked && validation.address() == from);
+        if (where.has_moved) { // what was asked there has come back from there, or the peer has never left
+            require(validation.address() == from);
+            require((!taken.drop && asked != 0 && taken.response == asked) || from == place.left);
+            place.left = before;
+        }
         require(!where.lives || validation.address() == from);
         require(!where.challenge || validation.challenge_for(from) != 0);
-        if (taken.is_new_session)
+        if (taken.counter != 0 && std::exchange(place.session, taken.session) != taken.session)
             place.last_try.reset();
         if (where.is_used) {
             require(!place.last_try || now_ - *place.last_try >= core::kCandidateInterval);

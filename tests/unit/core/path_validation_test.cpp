@@ -39,6 +39,12 @@ KeepaliveTaken repeated(std::uint64_t counter)
     return taken;
 }
 
+KeepaliveTaken in_session(std::uint64_t session, KeepaliveTaken taken)
+{
+    taken.session = session;
+    return taken;
+}
+
 class PathValidationTest : public ::testing::Test {
 protected:
     PathValidationTest() { path.set_address(kOld, true, 0); }
@@ -96,11 +102,75 @@ TEST_F(PathValidationTest, ACopyThatWasQuickerIsFoundOut)
         PathValidation copied;
         copied.set_address(kOld, true, 0);
         copied.on_keepalive(kStart, kElsewhere, fresh(5), kChallenge);
-        EXPECT_EQ(copied.on_keepalive(kStart + 1ms, kOld, original, kOtherChallenge).lives, !original.drop);
+        EXPECT_TRUE(copied.on_keepalive(kStart + 1ms, kOld, original, kOtherChallenge).lives) << "it is the peer's";
         EXPECT_EQ(copied.challenge_for(kElsewhere), 0U);
         EXPECT_FALSE(copied.on_keepalive(kStart + 20ms, kElsewhere, fresh(7, kChallenge), kOtherChallenge).has_moved);
         EXPECT_EQ(copied.address(), kOld);
     }
+}
+
+TEST_F(PathValidationTest, CopiesThatAreAlwaysQuickerKeepNothingFromLiving)
+{
+    for (std::uint64_t counter = 5; counter < 50; ++counter) {
+        const base::Instant now = kStart + std::chrono::milliseconds(200 * counter);
+        EXPECT_FALSE(path.on_keepalive(now, kElsewhere, fresh(counter), kChallenge).lives);
+        // The original is a keepalive late. It counts once.
+        EXPECT_TRUE(path.on_keepalive(now + 1ms, kOld, repeated(counter - 1), kOtherChallenge).lives);
+        EXPECT_FALSE(path.on_keepalive(now + 2ms, kOld, repeated(counter - 1), kOtherChallenge).lives);
+    }
+    // What was sent before somebody said where the peer is says nothing of there.
+    path.set_address(kNew, true, 0);
+    EXPECT_FALSE(path.on_keepalive(kStart + 20s, kNew, repeated(49), kChallenge).lives);
+    EXPECT_TRUE(path.on_keepalive(kStart + 20s, kNew, fresh(50), kChallenge).lives);
+}
+
+TEST_F(PathValidationTest, WhoeverPassesOnFasterThanTheyComeLosesThePathAgain)
+{
+    const auto move = [this](base::Instant now) {
+        path.set_address(kOld, true, 0);
+        path.on_keepalive(now, kElsewhere, fresh(5), kChallenge);
+        return path.on_keepalive(now + 1ms, kElsewhere, fresh(6, kChallenge), kOtherChallenge).has_moved;
+    };
+    ASSERT_TRUE(move(kStart));
+    path.set_address(kElsewhere, true, 0); // as is known here already
+    EXPECT_FALSE(path.on_keepalive(kStart + 2ms, kOld, repeated(4), kOtherChallenge).has_moved) << "sent before";
+    const Whereabouts back = path.on_keepalive(kStart + 20ms, kOld, repeated(5), kOtherChallenge);
+    EXPECT_TRUE(back.has_moved && back.lives);
+    EXPECT_EQ(path.address(), kOld);
+    EXPECT_FALSE(path.on_keepalive(kStart + 9s, kElsewhere, fresh(7), kChallenge).challenge) << "not at once again";
+    path.set_address(kElsewhere, true, 0);
+    ASSERT_TRUE(move(kStart + 11s));
+    EXPECT_FALSE(path.on_keepalive(kStart + 21s + 1ms, kOld, repeated(5), kOtherChallenge).has_moved) << "no longer";
+}
+
+TEST_F(PathValidationTest, MovesOnceASecondHoweverOftenThePeerBeginsAnew)
+{
+    unsigned moves = 0;
+    for (unsigned n = 0; n < 200; ++n) {
+        const base::Instant now = kStart + std::chrono::milliseconds(10 * n);
+        const base::Endpoint &to = n % 2 == 0 ? kNew : kElsewhere;
+        path.on_keepalive(now, to, in_session(n + 1, fresh(1)), kChallenge);
+        const KeepaliveTaken second = in_session(n + 1, fresh(2, kChallenge));
+        moves += path.on_keepalive(now + 1ms, to, second, kOtherChallenge).has_moved ? 1 : 0;
+    }
+    EXPECT_EQ(moves, 2U);
+}
+
+TEST_F(PathValidationTest, LivesWithTheFirstKeepaliveOfASessionWhichAnotherPathHasBegun)
+{
+    EXPECT_TRUE(path.on_keepalive(kStart, kOld, in_session(1, fresh(5000)), kChallenge).lives);
+    EXPECT_TRUE(path.on_keepalive(kStart + 1s, kOld, in_session(2, fresh(2)), kChallenge).lives);
+    KeepaliveTaken forged;
+    forged.drop = DropReason::kWrongMac; // of no session
+    path.on_keepalive(kStart + 1s, kOld, forged, kChallenge);
+    EXPECT_FALSE(path.on_keepalive(kStart + 1s, kOld, in_session(2, repeated(2)), kChallenge).lives);
+}
+
+TEST_F(PathValidationTest, NobodyIsNowhere)
+{
+    const base::Endpoint nowhere = at("::", 1000);
+    path.set_address(nowhere, true, 0); // to be learned
+    EXPECT_FALSE(path.on_keepalive(kStart, nowhere, fresh(1), kChallenge).lives);
 }
 
 TEST_F(PathValidationTest, WhatTheOldAddressSentEarlierStopsNothing)
@@ -195,11 +265,9 @@ TEST_F(PathValidationTest, WhoeverSaysWhereThePeerIsEndsATrial)
 TEST_F(PathValidationTest, APeerThatBeginsAnewElsewhereIsAskedAtOnce)
 {
     path.on_keepalive(kStart, kElsewhere, fresh(5000), kChallenge);
-    KeepaliveTaken first = fresh(1);
-    first.is_new_session = true;
-    const Whereabouts where = path.on_keepalive(kStart + 10ms, kNew, first, kOtherChallenge);
+    const Whereabouts where = path.on_keepalive(kStart + 10ms, kNew, in_session(1, fresh(1)), kOtherChallenge);
     EXPECT_TRUE(where.challenge && where.is_used);
-    EXPECT_TRUE(path.on_keepalive(kStart + 20ms, kNew, fresh(2, kOtherChallenge), kChallenge).has_moved);
+    EXPECT_TRUE(path.on_keepalive(kStart + 20ms, kNew, in_session(1, fresh(2, kOtherChallenge)), kChallenge).has_moved);
 }
 
 // A client behind a NAT, and a server that does not know where it is. What is sent arrives at once, in order, where it

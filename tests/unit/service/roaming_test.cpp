@@ -186,6 +186,20 @@ TEST_F(RoamingTest, APathWhosePeerIsNowhereCannotBeSetUpByHand)
     ASSERT_TRUE(manager->set_path("A", 0, true, false));
 }
 
+TEST_F(RoamingTest, WhereAPeerWithAnotherKeyOrTunnelAddressIsNobodyKnows)
+{
+    ASSERT_TRUE(start());
+    std::string &text = directory.files["a.conf"];
+    for (const auto &[before, after] :
+         {std::pair("auth_key = 5", "auth_key = 6"), std::pair("ip_remote = 10.0.0.3", "ip_remote = 10.0.0.7")}) {
+        ASSERT_TRUE(move("A", 0, endpoint("198.51.100.1", 40000)));
+        replace(text, before, after);
+        ASSERT_TRUE(manager->reload("", notices));
+        EXPECT_TRUE(parameters("A", 0).peer().address.is_unspecified()) << after;
+        EXPECT_EQ(record("A", 0).learned_at, base::Instant{});
+    }
+}
+
 TEST_F(RoamingTest, ANatsPortIsThatOfTheHostWhichHasItNow)
 {
     ASSERT_TRUE(start());
