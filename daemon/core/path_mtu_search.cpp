@@ -15,6 +15,11 @@ std::optional<std::uint32_t> PathMtuSearch::on_deadline(base::Instant now, std::
         next_.reset();
         return std::nullopt;
     }
+    if (ceiling < kLeast) {
+        probed_ = 0;
+        next_.reset();
+        return std::nullopt;
+    }
     if (probed_ != 0 && tries_ == kMaxProbes)
         fail(now);
     if (phase_ != Phase::kBase)

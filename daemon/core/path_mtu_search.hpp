@@ -21,12 +21,15 @@ public:
     // is tried (section 5.1.1: CONFIRMATION_TIMER, PMTU_RAISE_TIMER).
     static constexpr base::Duration kConfirm = std::chrono::seconds(30);
     static constexpr base::Duration kRaise = std::chrono::minutes(10);
+    // Nothing smaller is probed: a probe would not fit into it.
+    static constexpr std::uint32_t kLeast = 256;
 
     // Begins with on_alive(). A peer that does not even answer probes of `base` octets knows none: nothing is found
     // then.
     explicit PathMtuSearch(std::uint32_t base) noexcept : base_(base) {}
 
-    // The size to be probed now, if any. `ceiling` is what the kernel sends in one piece, `rtt` the round-trip time.
+    // The size to be probed now, if any. `ceiling` is what the kernel sends in one piece, 0 if it knows no route, `rtt`
+    // the round-trip time.
     std::optional<std::uint32_t> on_deadline(base::Instant now, std::uint32_t ceiling, base::Duration rtt) noexcept;
     // The probe that was to be sent was not, for whatever reason.
     void on_refused() noexcept;

@@ -57,6 +57,24 @@ protected:
     PathMtuSearch search{kBase};
 };
 
+TEST_F(SearchTest, WithoutARouteAndWithRoomForNoProbeItWaits)
+{
+    run(5s);
+    for (const std::uint32_t room : {0U, 68U}) {
+        ceiling = room;
+        probes.clear();
+        lives = false;
+        run(2 * PathMtuSearch::kConfirm);
+        EXPECT_TRUE(probes.empty()) << room;
+        EXPECT_TRUE(!search.deadline() || *search.deadline() > now) << room << ": it would be called at once";
+        ceiling = 1500;
+        lives = true;
+        run(PathMtuSearch::kConfirm);
+        EXPECT_FALSE(probes.empty()) << room;
+        EXPECT_FALSE(search.found()) << room;
+    }
+}
+
 TEST_F(SearchTest, AWidePathTakesTwoProbes)
 {
     run(5s);
