@@ -4,6 +4,7 @@
 #include "daemon/plane/connection.hpp"
 #include "daemon/plane/tunnel.hpp"
 #include "daemon/statistics.hpp"
+#include "daemon/sys/clock.hpp"
 #include "daemon/sys/file.hpp"
 
 #include <algorithm>
@@ -23,6 +24,12 @@ constexpr std::size_t kMaxKeyFileSize = 4 << 10;
 constexpr std::uint32_t kQueueLength = 500;
 
 constexpr std::string_view kSuffix = ".conf";
+
+// What the names of sockets begin with in the descriptor store; those of tunnel interfaces have no '/'.
+constexpr const char *kSocket = "udp/";
+
+// Between two batches of sockets that go into the store, for the service manager has more to do.
+constexpr base::Duration kKeepingPause = std::chrono::milliseconds(20);
 
 } // namespace
 
@@ -239,6 +246,59 @@ std::optional<service::Way> KernelNetwork::way(const std::string &interface, con
     const auto routes = requests_.other_routes(interface, to.version());
     const auto way = routes ? net::find_way(*routes, to) : std::nullopt;
     return way ? std::optional(service::Way{way->gateway}) : std::nullopt;
+}
+
+WorkerPlane::WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store) : plane_(plane), store_(store)
+{
+    std::vector<sys::FileDescriptor> sockets;
+    for (auto &[name, fd] : store_.take_all(kSocket))
+        sockets.push_back(std::move(fd));
+    plane_.add_spare_sockets(std::move(sockets));
+}
+
+base::Result<void> WorkerPlane::keep_in(sys::EventLoop &loop)
+{
+    auto timer = loop.make_timer([this] { keep_sockets(); });
+    if (!timer)
+        return base::Failure(timer.error());
+    more_ = std::move(*timer);
+    return {};
+}
+
+bool WorkerPlane::forget_spare_sockets()
+{
+    plane_.close_spare_sockets();
+    return keep_sockets();
+}
+
+base::Result<bool> WorkerPlane::open_path(const std::string &connection, std::size_t path)
+{
+    auto opened = plane_.open_path(connection, path);
+    // It may be our own from before, of another configuration.
+    if (!opened && opened.error().code == base::ErrorCode::kAddressInUse && forget_spare_sockets())
+        opened = plane_.open_path(connection, path);
+    return opened;
+}
+
+base::Result<void> WorkerPlane::commit()
+{
+    auto committed = plane_.commit();
+    if (committed)
+        keep_sockets();
+    return committed;
+}
+
+// Returns whether any was let go.
+bool WorkerPlane::keep_sockets()
+{
+    std::map<std::string, int> sockets;
+    plane_.visit_path_sockets([&](const plane::UdpSocket &socket) {
+        sockets.emplace(fmt::format("{}{:x}", kSocket, socket.cookie()), socket.fd());
+    });
+    const sys::DescriptorStore::Kept kept = store_.keep_just(kSocket, sockets);
+    if (!kept.all && more_)
+        more_->set(sys::now() + kKeepingPause);
+    return kept.forgot_any;
 }
 
 base::Result<void> WorkerPlane::add_tunnel(const std::string &name)

@@ -8,7 +8,9 @@
 #include "daemon/plane/plane.hpp"
 #include "daemon/service/needs.hpp"
 #include "daemon/sys/descriptor_store.hpp"
+#include "daemon/sys/event_loop.hpp"
 
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -84,15 +86,17 @@ private:
 
 class WorkerPlane final : public service::DataPlane {
 public:
-    // Both stay the caller's. Tunnel interfaces are kept in the store.
-    WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store) : plane_(plane), store_(store) {}
+    // Both stay the caller's. Tunnel interfaces and the sockets of paths are kept in the store, and used again if they
+    // are there.
+    WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store);
+    // Before any path is opened: the loop that this goes on in when there is more to be kept than goes at once.
+    base::Result<void> keep_in(sys::EventLoop &loop);
+    // Lets go of the sockets from before that no path has used; false if there are none.
+    bool forget_spare_sockets();
 
     base::Result<void> add_tunnel(const std::string &name) override;
     void set_connection(const core::ConnectionParameters &parameters) override { plane_.set_connection(parameters); }
-    base::Result<bool> open_path(const std::string &connection, std::size_t path) override
-    {
-        return plane_.open_path(connection, path);
-    }
+    base::Result<bool> open_path(const std::string &connection, std::size_t path) override;
     bool close_path(const std::string &connection, std::size_t path, bool interface_ready,
                     bool address_present) override
     {
@@ -116,7 +120,11 @@ public:
         plane_.set_path_by_peer(connection, path, up);
     }
     void set_stun_servers(const std::vector<base::Endpoint> &servers) override { plane_.set_stun_servers(servers); }
-    base::Result<void> commit() override { return plane_.commit(); }
+    std::optional<bool> set_before(const std::string &connection, std::size_t path) override
+    {
+        return plane_.set_before(connection, path);
+    }
+    base::Result<void> commit() override;
     void settle() override { plane_.settle(); }
     bool send_from(const base::Endpoint &local, const std::string &interface, const base::Endpoint &to,
                    base::ConstOctets datagram) override
@@ -128,8 +136,11 @@ public:
     service::Counters tunnel_statistics(const std::string &tunnel) override;
 
 private:
+    bool keep_sockets();
+
     plane::Plane &plane_;
     sys::DescriptorStore &store_;
+    std::optional<sys::Timer> more_; // to be kept
 };
 
 // The control port, of both IP versions where the kernel has them.

@@ -3,6 +3,7 @@
 #include "daemon/adapters.hpp"
 #include "daemon/bus/server.hpp"
 #include "daemon/journal.hpp"
+#include "daemon/kept_memory.hpp"
 #include "daemon/link_watch.hpp"
 #include "daemon/name_resolver.hpp"
 #include "daemon/service/manager.hpp"
@@ -149,10 +150,10 @@ proto::RandomNumber random_number()
 // The control thread of a daemon that has started.
 class Daemon {
 public:
-    Daemon(sys::EventLoop &loop, net::Monitor &monitor, plane::Plane &plane, service::Manager &manager,
-           service::Peers &peers, service::Stun &stun, NameResolver &resolver, UdpControlPort &control_port,
-           std::string directory)
-        : loop_(loop), monitor_(monitor), plane_(plane), manager_(manager), peers_(peers), stun_(stun),
+    Daemon(sys::EventLoop &loop, net::Monitor &monitor, plane::Plane &plane, plane::KeptState &kept,
+           service::Manager &manager, service::Peers &peers, service::Stun &stun, NameResolver &resolver,
+           UdpControlPort &control_port, std::string directory)
+        : loop_(loop), monitor_(monitor), plane_(plane), kept_(kept), manager_(manager), peers_(peers), stun_(stun),
           resolver_(resolver), control_port_(control_port), directory_(std::move(directory)),
           output_(loop, STDOUT_FILENO)
     {
@@ -217,6 +218,9 @@ public:
         if (auto ran = loop_.run(); !ran)
             return ran;
         sys::notify_stopping();
+        kept_.confirm(sys::now());
+        if (!failure_)
+            kept_.end_well();
         return failure_ ? base::Result<void>(base::Failure(*failure_)) : base::Result<void>{};
     }
 
@@ -399,6 +403,7 @@ private:
     {
         for (const std::string &line : drops_.update(plane_))
             sys::log(sys::Priority::kNotice, line);
+        kept_.confirm(sys::now());
         on_network(); // what could not be read before is tried again
         service::Notices notices;
         const auto retried = manager_.retry(notices);
@@ -413,6 +418,7 @@ private:
     sys::EventLoop &loop_;
     net::Monitor &monitor_;
     plane::Plane &plane_;
+    plane::KeptState &kept_;
     service::Manager &manager_;
     service::Peers &peers_;
     service::Stun &stun_;
@@ -452,6 +458,14 @@ bool is_privileged(std::uint16_t port)
 
 base::Result<void> run(const std::string &directory)
 {
+    sys::DescriptorStore store = sys::DescriptorStore::receive();
+    auto memory = kept_memory(store);
+    if (!memory)
+        return base::Failure(memory.error());
+    plane::KeptState kept(memory->octets(), sys::now());
+    pause_after_failure(kept);
+    kept.begin(sys::now());
+
     // Signals are blocked in the workers too if the loop watches them first; an early one waits for the loop.
     auto loop = sys::EventLoop::create();
     if (!loop)
@@ -469,9 +483,6 @@ base::Result<void> run(const std::string &directory)
     log_notices(notices);
     if (!interface)
         return base::Failure(interface.error());
-    auto control_port = interface->tunnels.empty() ? UdpControlPort() : UdpControlPort::open(interface->cmdport_local);
-    if (!control_port)
-        return base::Failure(control_port.error());
     auto requests = net::RouteSocket::open();
     auto monitor = net::Monitor::open(net::Monitor::Scope::kRoutesToo);
     auto plane = plane::Plane::start(interface->workers);
@@ -481,12 +492,23 @@ base::Result<void> run(const std::string &directory)
         return base::Failure(monitor.error());
     if (!plane)
         return base::Failure(plane.error());
+    (*plane)->keep_state(kept);
     const auto links = LinkWatch::start(**plane);
     if (!links)
         return base::Failure(links.error());
     KernelNetwork network(*requests, *monitor);
-    sys::DescriptorStore store = sys::DescriptorStore::receive();
     WorkerPlane data_plane(**plane, store);
+    if (auto kept_in = data_plane.keep_in(*loop); !kept_in)
+        return kept_in;
+    const auto open_control_port = [&] {
+        return interface->tunnels.empty() ? UdpControlPort() : UdpControlPort::open(interface->cmdport_local);
+    };
+    auto control_port = open_control_port();
+    if (!control_port && control_port.error().code == base::ErrorCode::kAddressInUse &&
+        data_plane.forget_spare_sockets())
+        control_port = open_control_port();
+    if (!control_port)
+        return base::Failure(control_port.error());
     service::Manager manager(std::move(*interface), files, network, data_plane);
     auto started = manager.start(notices);
     if (started)
@@ -497,12 +519,15 @@ base::Result<void> run(const std::string &directory)
     if (std::none_of(manager.connections().begin(), manager.connections().end(),
                      [](const auto &connection) { return is_privileged(connection->config.local_port); }))
         sys::drop_capability(CAP_NET_BIND_SERVICE);
+    data_plane.forget_spare_sockets();
     store.forget_rest();
+    kept.forget_rest();
+    kept.confirm(sys::now());
     data_plane.settle(); // what is told of the paths from now on is what they are
     service::Peers peers(manager, files, network, *control_port, random_number);
     NameResolver resolver(*loop);
     service::Stun stun(manager, data_plane, resolver, random_number);
-    return Daemon(*loop, *monitor, **plane, manager, peers, stun, resolver, *control_port, directory).run();
+    return Daemon(*loop, *monitor, **plane, kept, manager, peers, stun, resolver, *control_port, directory).run();
 }
 
 } // namespace

@@ -20,11 +20,18 @@ constexpr base::Duration kUnansweredInterval = 1s;
 
 } // namespace
 
-Liveness::Liveness(base::Instant now, LivenessSettings settings) noexcept
+Liveness::Liveness(base::Instant now, LivenessSettings settings, std::optional<LivenessMemory> before) noexcept
     : settings_(settings), set_down_(settings.initial == PathStatus::kSetDown),
-      alive_(settings.initial != PathStatus::kDead), lived_(alive_), data_is_proof_(!alive_), heard_(now),
-      next_keepalive_(now), quiet_since_(now), status_(current_status()), since_(now)
+      alive_(settings.initial != PathStatus::kDead), lived_(alive_), heard_(now), next_keepalive_(now),
+      quiet_since_(now), since_(now)
 {
+    // A path that has no keepalives any more is not dead for lack of them.
+    if (before && (before->alive || has_keepalives())) {
+        alive_ = before->alive;
+        lived_ = before->lived || before->alive;
+    }
+    data_is_proof_ = !lived_;
+    status_ = current_status();
 }
 
 std::optional<StatusChange> Liveness::on_keepalive(base::Instant now) noexcept

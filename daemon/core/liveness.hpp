@@ -35,6 +35,12 @@ struct StatusChange {
     StatusReason reason;
 };
 
+// What is known of a path whatever its interface does, for an object that goes on where another one has ended.
+struct LivenessMemory {
+    bool alive = false; // as far as keepalives, the start or the peer say
+    bool lived = false; // was alive at any time
+};
+
 // What is due.
 struct LivenessActions {
     std::optional<StatusChange> change;
@@ -51,7 +57,9 @@ class Liveness {
 public:
     // A path that starts up has the dead time as grace. Interface, address and sockets are taken for good until told
     // otherwise.
-    Liveness(base::Instant now, LivenessSettings settings) noexcept;
+    // What is known `before` takes the place of `initial`, as far as that does not say kSetDown.
+    Liveness(base::Instant now, LivenessSettings settings,
+             std::optional<LivenessMemory> before = std::nullopt) noexcept;
 
     std::optional<StatusChange> on_keepalive(base::Instant now) noexcept;
     // A packet that is no keepalive: proves something only on a path without keepalives that started dead.
@@ -84,6 +92,7 @@ public:
     base::Instant since() const noexcept { return since_; } // when the status last changed, or the start
     std::uint64_t changes() const noexcept { return changes_; }
     std::optional<base::Instant> last_keepalive() const noexcept { return last_keepalive_; }
+    LivenessMemory memory() const noexcept { return {alive_, lived_}; }
 
     // Keepalives leave by the path: it has some, and is up or dead.
     bool sends_keepalives() const noexcept;

@@ -13,10 +13,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t kNearHole = 64;     // numbers missing in a row that need no confirmation
-constexpr std::uint32_t kLagNeighbours = 8; // higher numbers that are looked at for when they came
-constexpr std::size_t kLeastAside = 16;     // packets a path that can be set aside
-constexpr std::size_t kMostAside = 512;     // of them
+constexpr std::uint32_t kNearHole = 64;      // numbers missing in a row that need no confirmation
+constexpr std::uint32_t kLagNeighbours = 8;  // higher numbers that are looked at for when they came
+constexpr base::Duration kTakeoverTime = 2s; // in which what was on its way then is still to be expected
+constexpr std::size_t kLeastAside = 16;      // packets a path that can be set aside
+constexpr std::size_t kMostAside = 512;      // of them
 
 } // namespace
 
@@ -79,6 +80,8 @@ ReorderBuffer::Verdict ReorderBuffer::offer(base::Instant now, std::size_t path,
     if (sequence == expected_)
         return take_expected(now, path, packet, out);
     if (!is_ahead(sequence)) {
+        if (is_straggler(now, sequence))
+            return take_straggler(sequence, packet, out);
         if (has_gone_back(now, path, sequence)) {
             begin_anew(now, sequence, out);
             ++counters_.restarts;
@@ -109,6 +112,32 @@ void ReorderBuffer::start(base::Instant now, std::uint32_t sequence) noexcept
     counts_ = from_zero || !race;
     if (!from_zero)
         end_ = sequence;
+}
+
+void ReorderBuffer::resume(base::Instant now, std::uint32_t expected) noexcept
+{
+    tick(now);
+    started_ = true;
+    begin_stream(now, expected);
+    begun_ = {}; // long ago
+    resumed_ = expected;
+    resumed_since_ = now;
+}
+
+// Whether the packet was on its way when the stream was taken over, as far as is known.
+bool ReorderBuffer::is_straggler(base::Instant now, std::uint32_t sequence) const noexcept
+{
+    return resumed_ && now - resumed_since_ < kTakeoverTime && *resumed_ - sequence - 1 < window() &&
+           !was_delivered(sequence);
+}
+
+ReorderBuffer::Verdict ReorderBuffer::take_straggler(std::uint32_t sequence, base::ConstOctets packet, Out &out)
+{
+    mark(sequence, true);
+    out.push_back(packet);
+    ++counters_.delivered;
+    ++counters_.reordered;
+    return Verdict::kDelivered;
 }
 
 void ReorderBuffer::begin_stream(base::Instant now, std::uint32_t first) noexcept

@@ -68,6 +68,15 @@ public:
     // Paths are numbered from 0.
     ReorderBuffer(ReorderSettings settings, std::size_t paths);
 
+    // Goes on where another buffer was when it had delivered or given up what is below `expected`; what comes of that
+    // after all soon is delivered as it comes. Before the first packet.
+    void resume(base::Instant now, std::uint32_t expected) noexcept;
+    // The number that is to be delivered next; nothing before the first packet.
+    std::optional<std::uint32_t> expected() const noexcept
+    {
+        return started_ ? std::optional(expected_) : std::nullopt;
+    }
+
     // A packet with its number, as it came; `now` never goes backwards. Appends to `out` what may go to the tunnel now,
     // in order: the span of this packet itself, or spans of packets held earlier, which point into this object and stay
     // valid until recycle(). A packet dropped or held may still release others. Precondition: !needs_recycle().
@@ -191,6 +200,8 @@ private:
     void offer_unordered(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept;
     Verdict take_expected(base::Instant now, std::size_t path, base::ConstOctets packet, Out &out);
     Verdict take_ahead(base::Instant now, std::size_t path, std::uint32_t sequence, base::ConstOctets packet, Out &out);
+    bool is_straggler(base::Instant now, std::uint32_t sequence) const noexcept;
+    Verdict take_straggler(std::uint32_t sequence, base::ConstOctets packet, Out &out);
     Verdict take_late(base::Instant now, std::size_t path, std::uint32_t sequence) noexcept;
     void hold(const Entry &entry) noexcept;
 
@@ -252,6 +263,8 @@ private:
     std::vector<Entry> admitted_; // scratch of admit()
     std::size_t aside_limit_ = 0; // entries a path
     std::optional<Hole> hole_;
+    std::optional<std::uint32_t> resumed_; // where the stream was taken over, and when
+    base::Instant resumed_since_;
     std::optional<std::uint32_t> before_; // where the numbers were before the stream began
     base::Instant begun_;                 // the stream
     base::Instant last_any_;              // packet

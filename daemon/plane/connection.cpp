@@ -62,9 +62,11 @@ void publish(const core::PathMeasure &measure, PublishedMeasure &to) noexcept
 
 } // namespace
 
-Connection::Connection(std::uint64_t id, const core::ConnectionParameters &parameters)
+Connection::Connection(std::uint64_t id, const core::ConnectionParameters &parameters, const KeptState::Place &kept)
     : scheduler(weights_of(parameters)), reorder(reorder_settings_of(parameters), parameters.paths.size()), id_(id),
-      reorder_settings_(reorder_settings_of(parameters)), reorder_paths_(parameters.paths.size())
+      before_(kept.before), slot_(kept.slot != nullptr ? *kept.slot : own_slot_),
+      next_sequence_(before_.next_to_send.value_or(0)), reorder_settings_(reorder_settings_of(parameters)),
+      reorder_paths_(parameters.paths.size())
 {
     for (Path &path : paths)
         path.connection = this;
@@ -81,6 +83,8 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     reorder_paths_ = count;
     scheduler.reconfigure(weights_of(next.parameters));
     const ConnectionEntry *before = std::exchange(entry, &next);
+    if (before == nullptr && before_.next_expected && !reorder.expected())
+        reorder.resume(now, *before_.next_expected);
     const bool is_same_peer = !apply_session(before);
     for (std::uint32_t i = 0; i < paths.size(); ++i) {
         Path &path = paths[i];
@@ -92,8 +96,10 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             path.found_mtu.set(0);
             path.usable = false;
             path.status = core::PathStatus::kDisabled;
+            slot_.clear_path(i);
             continue;
         }
+        path.identity = identity_of(next.parameters.paths[i]);
         const PathLink &link = next.links[i];
         const core::PathParameters &parameters = next.parameters.paths[i];
         const bool is_known = !parameters.peer().address.is_unspecified();
@@ -117,7 +123,10 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             path.observed = {};
         const core::LivenessSettings liveness = liveness_settings_of(parameters);
         if (!path.liveness) {
-            path.liveness.emplace(now, liveness);
+            // What was known before this process counts for the path that it was, the first time.
+            const auto &known = before_.paths[i];
+            path.liveness.emplace(now, liveness,
+                                  before == nullptr && known ? std::optional(known->liveness) : std::nullopt);
             path.usable = true; // for update_usable() to take one that is not out of the reorder buffer, too
             path.status = path.liveness->status();
             path.reason = path.liveness->reason();
@@ -291,6 +300,8 @@ void Connection::publish_reorder_counters() noexcept
     reorder_counters.jumps.set(now.jumps);
     reorder_counters.held_now.set(now.held_now);
     reorder_counters.held_max.set(now.held_max);
+    if (const auto expected = reorder.expected())
+        slot_.set_next_expected(*expected);
 }
 
 void Connection::note(std::uint32_t path, std::optional<core::StatusChange> change, base::Instant now,
@@ -338,6 +349,19 @@ void Connection::update_usable(base::Instant now)
             if (deadline && (!path_deadline_ || *deadline < *path_deadline_))
                 path_deadline_ = deadline;
     }
+    keep_paths();
+}
+
+void Connection::keep_paths() noexcept
+{
+    for (std::uint32_t i = 0; i < entry->parameters.paths.size(); ++i) {
+        const core::PathParameters &parameters = entry->parameters.paths[i];
+        const Order &by_hand = entry->links[i].by_hand;
+        core::LivenessMemory liveness = paths[i].liveness->memory();
+        // The next process does not know where the peer was found.
+        liveness.alive = liveness.alive && parameters.peer().address == parameters.remote.address;
+        slot_.set_path(i, paths[i].identity, {liveness, by_hand.count != 0 ? std::optional(by_hand.up) : std::nullopt});
+    }
 }
 
 void Connection::send_keepalive(std::uint32_t number, base::Instant now)
@@ -363,8 +387,8 @@ void Connection::send_keepalive(std::uint32_t number, const sys::SocketAddress &
     base::ConstOctets octets;
     if (session_) {
         // It would overtake what waits for room in the send buffer.
-        const bool is_behind_data = next_sequence != 0 && path.batch == nullptr;
-        const auto highest = is_behind_data ? std::optional(next_sequence - 1) : std::nullopt;
+        const bool is_behind_data = next_sequence_ != 0 && path.batch == nullptr;
+        const auto highest = is_behind_data ? std::optional(next_sequence_ - 1) : std::nullopt;
         const auto made = std::span(room).first<proto::kSessionKeepaliveSize>();
         session_->make(now, number, traffic_of(path), highest, challenge, made);
         octets = made;

@@ -10,6 +10,7 @@
 #include "daemon/core/scheduler.hpp"
 #include "daemon/plane/counters.hpp"
 #include "daemon/plane/event_queue.hpp"
+#include "daemon/plane/kept_state.hpp"
 #include "daemon/plane/source_filter.hpp"
 #include "daemon/plane/stranger_limit.hpp"
 #include "daemon/plane/udp_socket.hpp"
@@ -65,6 +66,7 @@ struct Path {
     base::Instant congested_until{};                      // until then what its send buffer does not take is dropped
     bool usable = false;                                  // as the scheduler has been told
     std::uint32_t orders_by_hand = 0;                     // that were followed
+    std::uint64_t identity = 0;                           // in the kept state
     std::uint32_t orders_by_peer = 0;
 };
 
@@ -78,10 +80,13 @@ struct PublishedReorderCounters {
 // afterwards reads only counters and what is atomic; everything else is the worker's.
 class Connection {
 public:
-    // `id` names the connection in events; it is never used again for another one.
-    Connection(std::uint64_t id, const core::ConnectionParameters &parameters);
+    // `id` names the connection in events; it is never used again for another one. It goes on where `kept` says that it
+    // was; the slot, in which it notes how far it is, must outlive it.
+    Connection(std::uint64_t id, const core::ConnectionParameters &parameters, const KeptState::Place &kept);
 
     std::uint64_t id() const noexcept { return id_; }
+    // What was known of it before this process.
+    const KeptConnection &before() const noexcept { return before_; }
 
     // Follows a new version of the connection, which must stay until the next one is applied. What its reorder buffer
     // must let go is appended to `released`.
@@ -104,11 +109,18 @@ public:
 
     void publish_reorder_counters() noexcept;
 
+    // The number of the next packet to be sent.
+    std::uint32_t take_number() noexcept
+    {
+        const std::uint32_t number = next_sequence_++;
+        slot_.set_next_to_send(next_sequence_); // before it is sent: the next process must not repeat it
+        return number;
+    }
+
     // For the sender and the receiver of the worker.
     core::Scheduler scheduler;
     core::ReorderBuffer reorder;
     SourceFilter sources;
-    std::uint32_t next_sequence = 0; // a sender without saved state starts at 0
     std::array<Path, core::kMaxPaths> paths;
     const ConnectionEntry *entry = nullptr;
 
@@ -129,6 +141,7 @@ private:
     // Whether the path has a socket, and the peer is at its other end: one that has created the connection may have
     // named somebody else's address.
     bool leads_to_peer(std::size_t path) const noexcept;
+    void keep_paths() noexcept;
     bool apply_session(const ConnectionEntry *before);
     void on_keepalive(std::uint32_t path, base::Instant now, EventQueue &events);
     std::optional<std::uint32_t> take_session_keepalive(std::uint32_t path, const base::Endpoint &source,
@@ -147,6 +160,10 @@ private:
     void send_keepalive(std::uint32_t number, const sys::SocketAddress &to, std::uint64_t challenge, base::Instant now);
 
     std::uint64_t id_;
+    const KeptConnection before_;
+    KeptSlot own_slot_; // if there is no other
+    KeptSlot &slot_;
+    std::uint32_t next_sequence_;                   // a sender without saved state starts at 0
     std::optional<core::KeepaliveSession> session_; // of authentication type 3
     proto::RandomNumber session_random_{};          // for its next session
     std::uint64_t challenge_random_ = 0;            // for the next address that is tried

@@ -135,7 +135,11 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
     }
     next->tunnel = tunnels_.at(parameters.tunnel).tunnel;
     if (previous == nullptr || previous->tunnel != next->tunnel) { // another tunnel may be another worker's
-        next->connection = std::make_shared<Connection>(next_id_++, parameters);
+        if (record.slot != nullptr)
+            left_slots_.push_back(record.slot);
+        const KeptState::Place place = kept_ != nullptr ? kept_->take(parameters) : KeptState::Place{};
+        record.slot = place.slot;
+        next->connection = std::make_shared<Connection>(next_id_++, parameters, place);
     } else {
         next->connection = previous->connection;
         for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
@@ -157,7 +161,12 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
 
 void Plane::remove_connection(const std::string &name)
 {
-    connections_.erase(name);
+    const auto removed = connections_.find(name);
+    if (removed == connections_.end())
+        return;
+    if (removed->second.slot != nullptr)
+        left_slots_.push_back(removed->second.slot);
+    connections_.erase(removed);
 }
 
 const ConnectionEntry *Plane::find(const std::string &connection) const
@@ -233,6 +242,12 @@ void Plane::set_path(const std::string &connection, std::size_t path, bool up)
     order = {order.count + 1, up};
 }
 
+std::optional<bool> Plane::set_before(const std::string &connection, std::size_t path) const
+{
+    const auto &before = find(connection)->connection->before().paths.at(path);
+    return before ? before->by_hand : std::nullopt;
+}
+
 void Plane::set_path_by_peer(const std::string &connection, std::size_t path, bool up)
 {
     Order &order = edit(connection).links.at(path).by_peer;
@@ -252,6 +267,10 @@ base::Result<std::shared_ptr<UdpSocket>> Plane::listen(const base::Endpoint &loc
                             local.to_string(), interface));
         return socket;
     }
+    if (auto spare = find_spare(local, interface, std::nullopt)) {
+        record = {spare, worker, {}};
+        return spare;
+    }
     auto socket = UdpSocket::listen(local, interface);
     if (!socket && socket.error().code == base::ErrorCode::kAddressInUse) {
         settle(); // a worker may just be about to close the one that was there before
@@ -270,11 +289,38 @@ std::shared_ptr<UdpSocket> Plane::connect(const core::PathParameters &path)
     std::erase_if(connected, [](const auto &socket) { return socket.expired(); });
     if (connected.size() >= kMaxConnected)
         return nullptr;
-    auto socket = UdpSocket::connect(path.local, path.interface, path.peer());
+    auto socket = find_spare(path.local, path.interface, path.peer());
     if (!socket)
+        socket = UdpSocket::connect(path.local, path.interface, path.peer()).value_or(nullptr);
+    if (socket)
+        connected.push_back(socket);
+    return socket;
+}
+
+void Plane::add_spare_sockets(std::vector<sys::FileDescriptor> sockets)
+{
+    for (sys::FileDescriptor &fd : sockets)
+        if (const auto place = UdpSocket::place_of(fd.get()))
+            spare_.try_emplace(*place, std::move(fd));
+}
+
+std::shared_ptr<UdpSocket> Plane::find_spare(const base::Endpoint &local, const std::string &interface,
+                                             const std::optional<base::Endpoint> &remote)
+{
+    if (spare_.empty())
         return nullptr;
-    connected.push_back(*socket);
-    return std::move(*socket);
+    auto found = spare_.extract({local, if_nametoindex(interface.c_str()), remote});
+    return found.empty() ? nullptr : UdpSocket::adopt(std::move(found.mapped()), found.key());
+}
+
+void Plane::visit_path_sockets(const std::function<void(const UdpSocket &)> &callback) const
+{
+    visit_connections([&](const ConnectionEntry &connection) {
+        for (const PathLink &link : connection.links)
+            for (const auto &socket : {link.listening, link.connected})
+                if (socket)
+                    callback(*socket);
+    });
 }
 
 bool Plane::send_from(const base::Endpoint &local, const std::string &interface, const base::Endpoint &to,
@@ -312,6 +358,8 @@ base::Result<void> Plane::commit()
             record.current = std::exchange(record.next, nullptr);
     for (std::size_t worker = 0; worker < workers_.size(); ++worker)
         workers_[worker]->post(std::move(states[worker]));
+    for (KeptSlot *slot : std::exchange(left_slots_, {}))
+        kept_->give_back(*slot);
     return {};
 }
 

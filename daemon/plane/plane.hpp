@@ -4,6 +4,7 @@
 #include "daemon/core/parameters.hpp"
 #include "daemon/plane/event_queue.hpp"
 #include "daemon/plane/forwarding_state.hpp"
+#include "daemon/plane/kept_state.hpp"
 #include "daemon/plane/worker.hpp"
 
 #include <functional>
@@ -23,6 +24,16 @@ public:
     static base::Result<std::unique_ptr<Plane>> start(unsigned workers);
     ~Plane();
 
+    // What there is to know of the connections that are added from now on is kept there, and they go on from what was.
+    // It must outlive the plane.
+    void keep_state(KeptState &state) noexcept { kept_ = &state; }
+    // Sockets of another process, of whichever paths: those that are opened use the ones that they would make
+    // otherwise. What is of no use is closed at once, or with close_spare_sockets().
+    void add_spare_sockets(std::vector<sys::FileDescriptor> sockets);
+    void close_spare_sockets() noexcept { spare_.clear(); }
+    // Calls back for the sockets of all paths, as of the last commit; for one of several paths more than once.
+    void visit_path_sockets(const std::function<void(const UdpSocket &)> &callback) const;
+
     // Makes the tunnel interface, which goes away with remove_tunnel() and commit().
     base::Result<void> add_tunnel(const std::string &name);
     // The same with one that is there, as Tun::adopt() takes it.
@@ -41,6 +52,8 @@ public:
     bool close_path(const std::string &connection, std::size_t path, bool interface_up, bool address_present);
     // By hand: down lasts until up, also over other changes of the connection.
     void set_path(const std::string &connection, std::size_t path, bool up);
+    // What the path was last set to before this process, if it was and still is the one of that number.
+    std::optional<bool> set_before(const std::string &connection, std::size_t path) const;
     // The peer says so: it takes a path that it does not use for dead.
     void set_path_by_peer(const std::string &connection, std::size_t path, bool up);
 
@@ -101,6 +114,7 @@ private:
     struct ConnectionRecord {
         std::shared_ptr<ConnectionEntry> next;          // changed since the last commit; else null
         std::shared_ptr<const ConnectionEntry> current; // of the last commit
+        KeptSlot *slot = nullptr;
     };
     using ListenKey = std::tuple<base::Endpoint, std::string>; // local endpoint, interface
 
@@ -112,6 +126,9 @@ private:
     ConnectionEntry &edit(const std::string &connection);
     base::Result<std::shared_ptr<UdpSocket>> listen(const base::Endpoint &local, const std::string &interface,
                                                     std::size_t worker);
+    // A spare one for that place, or null.
+    std::shared_ptr<UdpSocket> find_spare(const base::Endpoint &local, const std::string &interface,
+                                          const std::optional<base::Endpoint> &remote);
     // A connected socket for the path; null if it is better served by the one that listens, or has no route yet.
     std::shared_ptr<UdpSocket> connect(const core::PathParameters &path);
     base::Result<std::unique_ptr<ForwardingState>> build(std::size_t worker) const;
@@ -129,6 +146,9 @@ private:
     };
     std::map<ListenKey, ListenRecord> listening_;
     std::vector<base::Endpoint> stun_servers_;
+    std::map<UdpSocketPlace, sys::FileDescriptor> spare_;
+    KeptState *kept_ = nullptr;
+    std::vector<KeptSlot *> left_slots_; // of connections that go with the next commit
     std::size_t next_worker_ = 0;
     std::uint64_t next_id_ = 1;
     std::uint64_t committed_ = 0; // the number of the last forwarding states

@@ -183,7 +183,7 @@ Path &Sender::next_path(Connection &connection)
 base::Octets Sender::start_header(Connection &connection, base::IpVersion version)
 {
     const base::Octets room(headers_.get() + headers_used_, kHeaderArenaSize - headers_used_);
-    proto::encode_gre(version, connection.next_sequence++, room.first<proto::kGreSequencedSize>());
+    proto::encode_gre(version, connection.take_number(), room.first<proto::kGreSequencedSize>());
     return room;
 }
 

@@ -31,11 +31,39 @@ bool set_option(int fd, int level, int option, int value) noexcept
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
+std::optional<int> get_option(int fd, int level, int option) noexcept
+{
+    int value = 0;
+    socklen_t length = sizeof value;
+    return getsockopt(fd, level, option, &value, &length) == 0 ? std::optional(value) : std::nullopt;
+}
+
+// getsockname(2) or getpeername(2).
+template <typename Function> std::optional<base::Endpoint> ask_endpoint(Function function, int fd) noexcept
+{
+    sys::SocketAddress address;
+    address.length = sizeof address.v6;
+    if (function(fd, &address.any, &address.length) != 0)
+        return std::nullopt;
+    return sys::endpoint_of(address);
+}
+
 } // namespace
 
-UdpSocket::UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope, std::size_t largest_segment) noexcept
-    : fd_(std::move(fd)), is_v4_(is_v4), scope_(scope), largest_segment_(largest_segment)
+UdpSocket::UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope) noexcept
+    : fd_(std::move(fd)), is_v4_(is_v4), scope_(scope)
 {
+    if (!set_option(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, kDataBuffer))
+        set_option(fd_.get(), SOL_SOCKET, SO_RCVBUF, kDataBuffer);
+    // SO_REUSEPORT lets the sockets of this daemon share the port; who listens sets it only after having bound, so
+    // that a port in use is still told.
+    set_option(fd_.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+    set_option(fd_.get(), is_v4 ? IPPROTO_IP : IPPROTO_IPV6, is_v4 ? IP_RECVTOS : IPV6_RECVTCLASS, 1);
+    set_option(fd_.get(), IPPROTO_UDP, UDP_GRO, 1); // without it each datagram comes alone, which works too
+    if (get_option(fd_.get(), IPPROTO_UDP, UDP_SEGMENT))
+        largest_segment_ = SIZE_MAX;
+    socklen_t length = sizeof cookie_;
+    getsockopt(fd_.get(), SOL_SOCKET, SO_COOKIE, &cookie_, &length);
 }
 
 base::Result<std::shared_ptr<UdpSocket>> UdpSocket::listen(const base::Endpoint &local, const std::string &interface)
@@ -62,29 +90,36 @@ base::Result<std::shared_ptr<UdpSocket>> UdpSocket::open(const base::Endpoint &l
         return sys::system_failure(errno, fmt::format("binding a socket to the interface {}", interface));
     if (!v4)
         set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (!set_option(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kDataBuffer))
-        set_option(fd.get(), SOL_SOCKET, SO_RCVBUF, kDataBuffer);
-    // SO_REUSEPORT lets the sockets of this daemon share the port; who listens sets it only after having bound, so
-    // that a port in use is still told.
     if (remote)
         set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
     const sys::SocketAddress from(local, scope);
     if (bind(fd.get(), &from.any, from.length) != 0)
         return sys::system_failure(errno, fmt::format("binding to UDP {} on {}", local.to_string(), interface));
-    if (!remote) {
-        set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
-    } else {
+    if (remote) {
         const sys::SocketAddress to(*remote, scope);
         if (::connect(fd.get(), &to.any, to.length) != 0)
             return sys::system_failure(
                 errno, fmt::format("connecting UDP {} on {} to {}", local.to_string(), interface, remote->to_string()));
     }
-    set_option(fd.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVTOS : IPV6_RECVTCLASS, 1);
-    set_option(fd.get(), IPPROTO_UDP, UDP_GRO, 1); // without it each datagram comes alone, which works too
-    int size = 0;
-    socklen_t length = sizeof size;
-    const bool segments = getsockopt(fd.get(), IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0;
-    return std::shared_ptr<UdpSocket>(new UdpSocket(std::move(fd), v4, scope, segments ? SIZE_MAX : 0));
+    return std::shared_ptr<UdpSocket>(new UdpSocket(std::move(fd), v4, scope));
+}
+
+std::optional<UdpSocketPlace> UdpSocket::place_of(int fd) noexcept
+{
+    const auto local = ask_endpoint(getsockname, fd);
+    const auto scope = get_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
+    const int family = local && local->address.is_v4() ? AF_INET : AF_INET6;
+    if (!local || !scope || get_option(fd, SOL_SOCKET, SO_DOMAIN) != family ||
+        get_option(fd, SOL_SOCKET, SO_TYPE) != SOCK_DGRAM || get_option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP)
+        return std::nullopt;
+    return UdpSocketPlace{*local, static_cast<unsigned>(*scope), ask_endpoint(getpeername, fd)};
+}
+
+std::shared_ptr<UdpSocket> UdpSocket::adopt(sys::FileDescriptor fd, const UdpSocketPlace &place)
+{
+    std::shared_ptr<UdpSocket> socket(new UdpSocket(std::move(fd), place.local.address.is_v4(), place.scope));
+    socket->set_fragmentation(true); // as a new one, until it is told otherwise
+    return socket;
 }
 
 std::optional<std::uint32_t> UdpSocket::path_mtu() const noexcept

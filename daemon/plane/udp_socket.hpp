@@ -13,6 +13,15 @@
 
 namespace mpt::plane {
 
+// What a socket of a path is bound to.
+struct UdpSocketPlace {
+    base::Endpoint local;
+    unsigned scope = 0; // index of the interface
+    std::optional<base::Endpoint> remote;
+
+    friend auto operator<=>(const UdpSocketPlace &, const UdpSocketPlace &) noexcept = default;
+};
+
 // A UDP socket of one or more paths, bound to an address, a port and an interface. Shared by the forwarding states that
 // name it: the last one to go closes it.
 class UdpSocket {
@@ -24,12 +33,18 @@ public:
     // be another's: what came before it was connected, or was on its way to it then.
     static base::Result<std::shared_ptr<UdpSocket>> connect(const base::Endpoint &local, const std::string &interface,
                                                             const base::Endpoint &remote);
+    // Where a descriptor of another process is bound; nothing if it is of no such socket.
+    static std::optional<UdpSocketPlace> place_of(int fd) noexcept;
+    // One that another process has made there, with all that waits in it.
+    static std::shared_ptr<UdpSocket> adopt(sys::FileDescriptor fd, const UdpSocketPlace &place);
 
     // The same of a path that need not have such a socket, with the kernel's routes of now.
     static std::optional<std::uint32_t> path_mtu(const base::Address &local, const std::string &interface,
                                                  const base::Endpoint &remote);
 
     int fd() const noexcept { return fd_.get(); }
+    // The kernel's number of the socket, which no other has before the next boot.
+    std::uint64_t cookie() const noexcept { return cookie_; }
     // Index of the interface that it is bound to.
     unsigned scope() const noexcept { return scope_; }
     bool is_v4() const noexcept { return is_v4_; }
@@ -60,14 +75,16 @@ public:
     std::uint64_t generation = 0;
 
 private:
-    UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope, std::size_t largest_segment) noexcept;
+    // Of a bound one, which is given its options.
+    UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope) noexcept;
     static base::Result<std::shared_ptr<UdpSocket>> open(const base::Endpoint &local, const std::string &interface,
                                                          const std::optional<base::Endpoint> &remote);
 
     sys::FileDescriptor fd_;
     bool is_v4_;
     unsigned scope_;
-    std::size_t largest_segment_;
+    std::size_t largest_segment_ = 0;
+    std::uint64_t cookie_ = 0;
 };
 
 } // namespace mpt::plane

@@ -29,6 +29,8 @@ constexpr std::size_t kMaxReadySockets = 64; // in one pass
 constexpr base::Duration kLate = std::chrono::milliseconds(10);
 constexpr base::Duration kCatchUp = std::chrono::milliseconds(30);
 
+constexpr base::Duration kNoMoreWaiting = std::chrono::hours(1); // longer than any packet waits for another
+
 } // namespace
 
 Worker::Worker(const Wakeup &control, Wakeup mailbox, Wakeup links, Wakeup stop, sys::EventLoop loop,
@@ -97,6 +99,8 @@ void Worker::run()
     sys::drop_capabilities(); // what needs one, the control thread does
     if (!loop_.run())
         fail("a worker of the data plane has failed");
+    else if (failure() == nullptr)
+        release_held();
 }
 
 void Worker::fail(const char *why)
@@ -278,6 +282,17 @@ void Worker::apply(const ConnectionEntry &entry)
     receiver_.apply(entry, sys::now());
     connection.publish_reorder_counters();
     set_timer(connection);
+}
+
+// What waits for missing packets goes to the tunnels, or it would be lost to the process that follows this one.
+void Worker::release_held()
+{
+    for (const base::Instant start = sys::now(); receive() && sys::now() - start < kCatchUp;) {
+    }
+    for (const auto &entry : state_->connections) {
+        receiver_.on_deadline(*entry, sys::now() + kNoMoreWaiting);
+        entry->connection->publish_reorder_counters();
+    }
 }
 
 // Lets go of what the previous state had and the present one has not.

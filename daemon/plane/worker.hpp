@@ -69,6 +69,7 @@ private:
     void watch_tunnel(Tunnel &tunnel, std::size_t index);
     void apply(const ConnectionEntry &entry);
     void release(const ForwardingState &previous);
+    void release_held();
 
     const Wakeup &control_;
     EventQueue events_;

@@ -48,7 +48,7 @@ base::Result<void> Manager::start(Notices &notices)
     else
         problems_ = loaded->problems;
     for (const config::ConnectionConfig &config : loaded ? loaded->accepted : std::vector<config::ConnectionConfig>{})
-        add_connection(config);
+        recall_orders(add_connection(config));
     std::vector<PathPlace> places;
     for (const auto &record : connections_)
         for (std::size_t path = 0; path < record->paths.size(); ++path)
@@ -72,6 +72,16 @@ ConnectionRecord &Manager::add_connection(const config::ConnectionConfig &config
     configure(*record, config);
     plane_.set_connection(parameters_of(*record));
     return *connections_.emplace_back(std::move(record));
+}
+
+void Manager::recall_orders(ConnectionRecord &record)
+{
+    for (std::size_t path = 0; path < record.paths.size(); ++path) {
+        PathRecord &at = record.paths[path];
+        at.by_hand = plane_.set_before(record.config.name, path);
+        if (at.by_hand == false) // up is what no file contradicts, and said again it would take a dead path for alive
+            plane_.set_path(record.config.name, path, false);
+    }
 }
 
 void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig &config) const

@@ -177,6 +177,8 @@ private:
     // Packets with the addresses that somebody has added to a tunnel interface belong to its connections. False if they
     // are as they were.
     bool follow_addresses(const config::TunnelConfig &tunnel);
+    // What was set by hand lasts over a restart.
+    void recall_orders(ConnectionRecord &record);
     core::ConnectionParameters parameters_of(const ConnectionRecord &record) const;
     base::Result<void> follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices);
     struct PathPlace {

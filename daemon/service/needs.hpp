@@ -117,6 +117,8 @@ public:
     virtual void remove_connection(const std::string &connection) = 0;
     // By hand: down lasts until up.
     virtual void set_path(const std::string &connection, std::size_t path, bool up) = 0;
+    // What it was last set to by hand in the process before this one.
+    virtual std::optional<bool> set_before(const std::string &connection, std::size_t path) = 0;
     // By the peer.
     virtual void set_path_by_peer(const std::string &connection, std::size_t path, bool up) = 0;
     // Whose answers Stun is told of.

@@ -1,20 +1,37 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/sys/descriptor_store.hpp"
 
+#include "daemon/base/time.hpp"
+
 #include <cstdlib>
 #include <fmt/format.h>
 #include <systemd/sd-daemon.h>
 #include <utility>
+#include <vector>
 
 namespace mpt::sys {
+
+namespace {
+
+constexpr std::size_t kRoom = 8192; // FileDescriptorStoreMax= in the unit
+
+// Each one that is added is compared with all that are there, by systemd: a microsecond each.
+constexpr std::size_t kAtOnce = 64;
+
+// How long the service manager may take to close a descriptor: to wait for it is a courtesy to who wants its port.
+constexpr base::Duration kPatience = std::chrono::milliseconds(500);
+
+} // namespace
 
 DescriptorStore DescriptorStore::receive()
 {
     DescriptorStore store;
     char **names = nullptr;
     const int count = sd_listen_fds_with_names(1, &names);
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
         store.received_.insert_or_assign(names[i], FileDescriptor(SD_LISTEN_FDS_START + i));
+        store.names_.insert(names[i]);
+    }
     for (int i = 0; i < count; ++i)
         std::free(names[i]);
     std::free(names);
@@ -27,15 +44,53 @@ FileDescriptor DescriptorStore::take(const std::string &name)
     return found.empty() ? FileDescriptor() : std::move(found.mapped());
 }
 
+std::map<std::string, FileDescriptor> DescriptorStore::take_all(const std::string &prefix)
+{
+    std::map<std::string, FileDescriptor> taken;
+    for (auto at = received_.lower_bound(prefix); at != received_.end() && at->first.starts_with(prefix);)
+        taken.insert(received_.extract(at++));
+    return taken;
+}
+
 void DescriptorStore::keep(const std::string &name, int fd)
 {
+    if (names_.size() >= kRoom)
+        return;
+    names_.insert(name);
     // FDPOLL=0: it decides by itself what is of no use any more.
     sd_pid_notify_with_fds(0, 0, fmt::format("FDSTORE=1\nFDPOLL=0\nFDNAME={}", name).c_str(), &fd, 1);
 }
 
 void DescriptorStore::forget(const std::string &name)
 {
+    names_.erase(name);
     sd_notify(0, fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name).c_str());
+}
+
+DescriptorStore::Kept DescriptorStore::keep_just(const std::string &prefix, const std::map<std::string, int> &wanted)
+{
+    std::vector<std::string> stale;
+    for (auto at = names_.lower_bound(prefix); at != names_.end() && at->starts_with(prefix); ++at)
+        if (!wanted.contains(*at))
+            stale.push_back(*at);
+    for (const std::string &name : stale)
+        forget(name);
+    if (!stale.empty())
+        sd_notify_barrier(0, base::microseconds(kPatience));
+    Kept kept{!stale.empty(), true};
+    std::size_t count = 0;
+    for (const auto &[name, fd] : wanted) {
+        if (names_.contains(name))
+            continue;
+        if (names_.size() >= kRoom)
+            break;
+        if (count++ == kAtOnce) {
+            kept.all = false;
+            break;
+        }
+        keep(name, fd);
+    }
+    return kept;
 }
 
 void DescriptorStore::forget_rest()

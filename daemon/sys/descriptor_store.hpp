@@ -4,13 +4,14 @@
 #include "daemon/sys/file_descriptor.hpp"
 
 #include <map>
+#include <set>
 #include <string>
 
 namespace mpt::sys {
 
 // Descriptors that the service manager keeps for the service while no process of it runs (FDSTORE=1 in sd_notify(3)):
 // over a restart, also after a crash. Without a service manager, or a store, nothing is kept. Names are of printable
-// ASCII without ':'.
+// ASCII without ':', and short: the kernel takes 128 KiB for all of them together (MAX_ARG_STRLEN in execve(2)).
 class DescriptorStore {
 public:
     // What was kept, as it was passed to this process: of one process, once.
@@ -18,15 +19,25 @@ public:
 
     // What was kept under the name, now the caller's, and still kept; invalid if nothing was.
     FileDescriptor take(const std::string &name);
-    // Keeps it from now on, while the descriptor stays the caller's.
+    // All of those whose name begins so, by name; likewise.
+    std::map<std::string, FileDescriptor> take_all(const std::string &prefix);
+    // Keeps it from now on, while the descriptor stays the caller's; as long as there is room.
     void keep(const std::string &name, int fd);
     // Lets go of what is kept under the name.
     void forget(const std::string &name);
+    // Keeps these, and lets go of all others whose name begins so; those are closed then, if the service manager
+    // answers soon. It takes its time over each one that it is to keep: of many, only some are kept by one call.
+    struct Kept {
+        bool forgot_any = false;
+        bool all = true; // else it is to be called again after a pause
+    };
+    Kept keep_just(const std::string &prefix, const std::map<std::string, int> &wanted);
     // Lets go of everything that was not taken.
     void forget_rest();
 
 private:
     std::map<std::string, FileDescriptor> received_;
+    std::set<std::string> names_; // of all that is kept
 };
 
 } // namespace mpt::sys

@@ -433,5 +433,32 @@ TEST(Liveness, GoesDownWhileHeldBack)
     EXPECT_FALSE(path.deadline().has_value());
 }
 
+TEST(Liveness, AnotherOneGoesOnWhereItWas)
+{
+    Liveness lived(kStart, settings(1s, 3s, PathStatus::kDead));
+    lived.on_keepalive(kStart);
+    Liveness alive(kStart + 9s, settings(1s, 3s, PathStatus::kDead), lived.memory());
+    EXPECT_EQ(alive.status(), PathStatus::kUp);
+    EXPECT_EQ(run(alive, kStart + 11s + 999ms).keepalives, 3U); // at once, and it has its dead time as grace
+    EXPECT_EQ(alive.status(), PathStatus::kUp);
+    EXPECT_EQ(run(alive, kStart + 12s).change->to, PathStatus::kDead);
+
+    Liveness dead(kStart + 13s, settings(1s, 3s, PathStatus::kUp), alive.memory());
+    EXPECT_EQ(dead.status(), PathStatus::kDead);
+    EXPECT_EQ(run(dead, kStart + 15s).keepalives, 3U); // it has lived: its peer is asked as often as others
+    EXPECT_EQ(Liveness(kStart, settings(100ms, 3s, PathStatus::kUp), LivenessMemory{false, false}).status(),
+              PathStatus::kDead);
+}
+
+TEST(Liveness, WhatWasKnownDoesNotStandAgainstTheConfiguration)
+{
+    const LivenessMemory alive{true, true};
+    const LivenessMemory dead{false, true};
+    EXPECT_EQ(Liveness(kStart, settings(1s, 3s, PathStatus::kSetDown), alive).status(), PathStatus::kSetDown);
+    // Without keepalives nothing would bring it up.
+    EXPECT_EQ(Liveness(kStart, settings(0s, 3s, PathStatus::kUp), dead).status(), PathStatus::kUp);
+    EXPECT_EQ(Liveness(kStart, settings(0s, 3s, PathStatus::kDead), alive).status(), PathStatus::kUp);
+}
+
 } // namespace
 } // namespace mpt::core

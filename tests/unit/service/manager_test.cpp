@@ -184,5 +184,17 @@ TEST_F(ManagerTest, TellsWhyAPathChangedItsStatus)
     EXPECT_EQ(notices.size(), 2U) << "other paths, and later";
 }
 
+TEST_F(ManagerTest, WhatWasSetByHandLastsOverARestart)
+{
+    plane.set_by_hand = {{"A/0", false}, {"A/1", true}};
+    plane.states["A"].resize(2, {core::PathStatus::kDead});
+    ASSERT_TRUE(start());
+    EXPECT_EQ(plane.path_state("A", 0).status, core::PathStatus::kSetDown);
+    EXPECT_EQ(manager->find("A")->paths[0].by_hand, false);
+    // What is not down need not be set up, which would take a dead path for one that lives.
+    EXPECT_EQ(plane.path_state("A", 1).status, core::PathStatus::kDead);
+    EXPECT_EQ(manager->find("A")->paths[1].by_hand, true);
+}
+
 } // namespace
 } // namespace mpt::service

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/kept_state.hpp"
+
+#include <string_view>
+
+namespace mpt::plane {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::array<char, 8> kMagic{'m', 'p', 't', 'd', 'k', 'e', 'p', 't'};
+constexpr std::uint32_t kLayoutVersion = 1;
+constexpr std::uint32_t kKeptSlots = 2048;
+constexpr base::Duration kFreshness = 60s; // after which a path may have become anything
+
+// What is known of a path, in the lowest octet beside its identity.
+constexpr std::uint64_t kKnown = 0xff;
+constexpr std::uint64_t kValid = 0x01; // so that it is not 0
+constexpr std::uint64_t kAlive = 0x02;
+constexpr std::uint64_t kLived = 0x04;
+constexpr std::uint64_t kSetUp = 0x08; // by hand
+constexpr std::uint64_t kSetDown = 0x10;
+
+// FNV-1a, of 64 bits.
+class Identity {
+public:
+    void add(base::ConstOctets octets) noexcept
+    {
+        for (const std::byte octet : octets)
+            value_ = (value_ ^ std::to_integer<std::uint64_t>(octet)) * 0x100000001b3U;
+    }
+    void add(const base::Address &address) noexcept { add(address.mapped()); }
+    std::uint64_t value() const noexcept { return value_; }
+
+private:
+    std::uint64_t value_ = 0xcbf29ce484222325U;
+};
+
+std::uint64_t identity_of(const core::ConnectionParameters &parameters) noexcept
+{
+    Identity identity;
+    identity.add(parameters.local);
+    identity.add(parameters.remote);
+    identity.add(base::as_octets(parameters.name));
+    return identity.value() | 1; // 0 is that of none
+}
+
+} // namespace
+
+std::uint64_t identity_of(const core::PathParameters &path) noexcept
+{
+    Identity identity;
+    identity.add(path.remote.address);
+    identity.add(base::as_octets(path.interface));
+    return identity.value() & ~kKnown;
+}
+
+void KeptSlot::set_path(std::size_t path, std::uint64_t identity, const KeptPath &state) noexcept
+{
+    std::uint64_t known = kValid;
+    known |= state.liveness.alive ? kAlive : 0;
+    known |= state.liveness.lived ? kLived : 0;
+    if (state.by_hand)
+        known |= *state.by_hand ? kSetUp : kSetDown;
+    store(paths_[path], identity | known);
+}
+
+std::optional<KeptPath> KeptSlot::path_in(std::size_t path, std::uint64_t identity) const noexcept
+{
+    const std::uint64_t value = paths_[path];
+    if ((value & ~kKnown) != identity || (value & kValid) == 0)
+        return std::nullopt;
+    KeptPath state{{(value & kAlive) != 0, (value & kLived) != 0}, std::nullopt};
+    if ((value & (kSetUp | kSetDown)) != 0)
+        state.by_hand = (value & kSetDown) == 0;
+    return state;
+}
+
+std::optional<std::uint32_t> KeptSlot::number_in(std::uint64_t value) noexcept
+{
+    const auto number = static_cast<std::uint32_t>(value);
+    return value == checked(number) ? std::optional(number) : std::nullopt;
+}
+
+struct KeptState::Memory {
+    Header header;
+    std::array<KeptSlot, kKeptSlots> slots;
+};
+
+const std::size_t KeptState::kSize = sizeof(Memory);
+
+KeptState::KeptState(base::Octets memory, base::Instant now) : memory_(*reinterpret_cast<Memory *>(memory.data()))
+{
+    Header &header = memory_.header;
+    if (header.magic == kMagic && header.version == kLayoutVersion && header.slots == kKeptSlots) {
+        for (KeptSlot &slot : memory_.slots)
+            if (slot.connection_ != 0 && !left_.try_emplace(slot.connection_, &slot).second)
+                give_back(slot);
+        const base::Instant confirmed{base::Duration(header.confirmed_at)};
+        paths_are_fresh_ = confirmed <= now && confirmed > now - kFreshness;
+        if (header.began_at != 0)
+            failed_since_ = base::Instant(base::Duration(header.began_at));
+    } else {
+        for (KeptSlot &slot : memory_.slots)
+            slot = {};
+        header = {kMagic, kLayoutVersion, kKeptSlots, 0, 0};
+    }
+}
+
+KeptState::Place KeptState::take(const core::ConnectionParameters &parameters)
+{
+    Place place;
+    const std::uint64_t connection = identity_of(parameters);
+    if (const auto left = left_.extract(connection); !left.empty()) {
+        place.slot = left.mapped();
+        place.before.next_to_send = KeptSlot::number_in(place.slot->next_to_send_);
+        place.before.next_expected = KeptSlot::number_in(place.slot->next_expected_);
+        for (std::size_t i = 0; paths_are_fresh_ && i < parameters.paths.size(); ++i)
+            place.before.paths[i] = place.slot->path_in(i, identity_of(parameters.paths[i]));
+    }
+    for (std::size_t tried = 0; tried < kKeptSlots && place.slot == nullptr; ++tried) {
+        KeptSlot &slot = memory_.slots[next_++ % kKeptSlots];
+        if (slot.connection_ != 0)
+            continue;
+        slot = {};
+        KeptSlot::store(slot.connection_, connection);
+        place.slot = &slot;
+    }
+    return place;
+}
+
+void KeptState::forget_rest() noexcept
+{
+    for (const auto &[connection, slot] : left_)
+        give_back(*slot);
+    left_.clear();
+}
+
+void KeptState::begin(base::Instant now) noexcept
+{
+    memory_.header.began_at = now.time_since_epoch().count();
+}
+
+void KeptState::end_well() noexcept
+{
+    memory_.header.began_at = 0;
+}
+
+void KeptState::confirm(base::Instant now) noexcept
+{
+    memory_.header.confirmed_at = now.time_since_epoch().count();
+}
+
+} // namespace mpt::plane

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "daemon/base/octets.hpp"
+#include "daemon/base/time.hpp"
+#include "daemon/core/liveness.hpp"
+#include "daemon/core/parameters.hpp"
+#include "daemon/core/scheduler.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+
+// What of the connections the process that follows this one is to know, however this one ends. It is in memory that
+// outlives the process, and whatever is found there is looked at as if anybody could have written it.
+namespace mpt::plane {
+
+struct KeptPath {
+    core::LivenessMemory liveness;
+    std::optional<bool> by_hand; // up or down as it was last set by hand, if it was
+};
+
+// What a process has left.
+struct KeptConnection {
+    std::optional<std::uint32_t> next_to_send;
+    std::optional<std::uint32_t> next_expected;
+    std::array<std::optional<KeptPath>, core::kMaxPaths> paths; // of those that still are the same
+};
+
+// Where a worker notes what there is to know of a connection: one store each, of a value that tells by itself whether
+// it is one.
+class alignas(64) KeptSlot {
+public:
+    void set_next_to_send(std::uint32_t number) noexcept { store(next_to_send_, checked(number)); }
+    void set_next_expected(std::uint32_t number) noexcept { store(next_expected_, checked(number)); }
+    void set_path(std::size_t path, std::uint64_t identity, const KeptPath &state) noexcept;
+    void clear_path(std::size_t path) noexcept { store(paths_[path], 0); }
+
+private:
+    friend class KeptState;
+
+    static void store(std::uint64_t &to, std::uint64_t value) noexcept
+    {
+        std::atomic_ref(to).store(value, std::memory_order_relaxed);
+    }
+    static std::uint64_t checked(std::uint32_t number) noexcept { return std::uint64_t{~number} << 32 | number; }
+    static std::optional<std::uint32_t> number_in(std::uint64_t value) noexcept;
+    std::optional<KeptPath> path_in(std::size_t path, std::uint64_t identity) const noexcept;
+
+    std::uint64_t connection_ = 0; // its identity; 0: the slot is free
+    std::uint64_t next_to_send_ = 0;
+    std::uint64_t next_expected_ = 0;
+    std::array<std::uint64_t, core::kMaxPaths> paths_{}; // the identity, and what is known in the lowest octet
+};
+
+// Tells a path (as core::is_same_path() does) from others.
+std::uint64_t identity_of(const core::PathParameters &path) noexcept;
+
+// All slots. For the control thread.
+class KeptState {
+public:
+    // Octets of the memory, which is aligned as its pages are and stays the caller's.
+    static const std::size_t kSize;
+
+    // Of memory that holds nothing valid, or what another version has left, everything is forgotten. What was known of
+    // the paths is, too, if it is older than a minute.
+    KeptState(base::Octets memory, base::Instant now);
+    KeptState(const KeptState &) = delete;
+
+    struct Place {
+        KeptSlot *slot = nullptr; // null: all are in use
+        KeptConnection before;    // empty if nothing was left
+    };
+    // A slot for a connection, until it is given back. Only the first call for it since the start tells what was left.
+    Place take(const core::ConnectionParameters &parameters);
+    void give_back(KeptSlot &slot) noexcept { KeptSlot::store(slot.connection_, 0); }
+    // Forgets what was left of all connections that have not taken a slot.
+    void forget_rest() noexcept;
+
+    // When the process before this one began, unless it has ended well or there was none.
+    std::optional<base::Instant> failed_since() const noexcept { return failed_since_; }
+    void begin(base::Instant now) noexcept;
+    void end_well() noexcept;
+
+    // What is there is so at this time: to be said once the start is over, and every few seconds.
+    void confirm(base::Instant now) noexcept;
+
+private:
+    struct Header {
+        std::array<char, 8> magic;
+        std::uint32_t version;
+        std::uint32_t slots;
+        std::int64_t confirmed_at; // nanoseconds of CLOCK_MONOTONIC
+        std::int64_t began_at;     // likewise; 0 when the process has ended well
+    };
+    struct Memory;
+
+    Memory &memory_;
+    std::unordered_map<std::uint64_t, KeptSlot *> left_; // by identity of the connection
+    bool paths_are_fresh_ = false;
+    std::optional<base::Instant> failed_since_;
+    std::size_t next_ = 0; // where the search for a free slot goes on
+};
+
+} // namespace mpt::plane

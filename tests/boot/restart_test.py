@@ -1,0 +1,338 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two machines with a tunnel between them, of which one's daemon is restarted, crashes, hangs and is upgraded while packets go through: what
+stays, what goes on, and for how long nothing is carried. Times are printed, not judged."""
+
+import collections
+import contextlib
+import hashlib
+import json
+import os
+import re
+import socket
+import statistics
+import struct
+import subprocess
+import threading
+import time
+
+import machine
+import lab
+from machine import install
+
+UNIT = 'mptd.service'
+LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 400}
+PEER = {'a': '10.0.0.3', 'b': '10.0.0.2'}
+DROPIN = f'/run/systemd/system/{UNIT}.d/test.conf'
+RESTARTS, CRASHES = 10, 5
+SOON = 2  # seconds, in which a process that fails has failed soon after its start
+
+DEBIAN = PACKAGE = OLDER = None  # set up once
+
+
+def setUpModule():
+    global DEBIAN, PACKAGE, OLDER
+    shared = lab.Lab()
+    DEBIAN = machine.unpack_root(shared.directory / 'debian')
+    PACKAGE, OLDER = machine.build_package(shared.directory)
+
+
+def say(text):
+    print(f'# {text}', flush=True)
+
+
+class Stream:
+    """A datagram every millisecond from one host to the other, each with a number."""
+
+    def __init__(self, sender, source, receiver, destination):
+        self._out = sender.socket(socket.AF_INET, socket.SOCK_DGRAM, source)
+        self._in = receiver.socket(socket.AF_INET, socket.SOCK_DGRAM, destination)
+        self._destination = destination
+        self._ended = threading.Event()
+        self._sent = 0
+        self._came = []
+        self._numbers = []
+        self._threads = [threading.Thread(target=run) for run in (self._send, self._receive)]
+        for thread in self._threads:
+            thread.start()
+        self.wait_for_more()
+
+    def _send(self):
+        due = time.monotonic()
+        while not self._ended.is_set():
+            with contextlib.suppress(OSError):  # such as that there is no route
+                self._out.sendto(struct.pack('!I', self._sent) + b'x' * 96, self._destination)
+                self._sent += 1
+            due = max(due + 0.001, time.monotonic() - 0.01)
+            time.sleep(max(0, due - time.monotonic()))
+
+    def _receive(self):
+        self._in.settimeout(0.2)
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                datagram = self._in.recv(200)
+                self._came.append(time.monotonic())
+                self._numbers.append(struct.unpack_from('!I', datagram)[0])
+
+    def wait_for_more(self):
+        count = len(self._came)
+        lab.wait_for(lambda: len(self._came) > count + 200, 'datagrams come')
+
+    def end(self):
+        """The longest time without one in milliseconds, how many were lost, and how many came after a later one."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        self._out.close()
+        self._in.close()
+        lost = max(self._numbers) + 1 - len(set(self._numbers))
+        return (1000 * max(later - earlier for earlier, later in zip(self._came, self._came[1:])), lost,
+                sum(1 for before, after in zip(self._numbers, self._numbers[1:]) if after < before))
+
+
+class Transfer:
+    """A TCP connection from one host to the other that carries octets as long as it is let, and must deliver them all."""
+
+    def __init__(self, sender, receiver, destination):
+        self._listener = receiver.socket(socket.AF_INET, socket.SOCK_STREAM, destination)
+        self._listener.listen()
+        self._out = sender.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._out.connect(destination)
+        self._in, _ = self._listener.accept()
+        self._ended = threading.Event()
+        self._sent, self._received = hashlib.sha256(), hashlib.sha256()
+        self._size = 0
+        self._threads = [threading.Thread(target=run) for run in (self._send, self._receive)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def _send(self):
+        with contextlib.suppress(OSError):  # finish() tells
+            while not self._ended.is_set():
+                octets = os.urandom(20000)
+                self._out.sendall(octets)
+                self._sent.update(octets)
+                time.sleep(0.01)
+            self._out.shutdown(socket.SHUT_WR)
+
+    def _receive(self):
+        with contextlib.suppress(OSError):
+            while octets := self._in.recv(65536):
+                self._received.update(octets)
+                self._size += len(octets)
+
+    def finish(self):
+        """Everything has come."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        if self._sent.digest() != self._received.digest():
+            raise AssertionError(f'not what was sent, after {self._size} octets')
+        say(f'{self._size} octets over one TCP connection, SHA-256 {self._received.hexdigest()}')
+
+    def __exit__(self, *unused):
+        self._ended.set()
+        for opened in (self._out, self._in):
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)  # wakes the threads
+        for thread in self._threads:
+            thread.join()
+        for opened in (self._out, self._in, self._listener):
+            opened.close()
+
+
+class Restart(lab.LabTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.net = lab.Lab('a', 'b')
+        cls.net.figure3()
+        cls.machines = {name: machine.Machine(cls.net[name], DEBIAN) for name in 'ab'}
+        for name, host in cls.machines.items():
+            install(host, OLDER)
+            host.write('/etc/mpt/interface.conf', lab.tunnels((f'{lab.tunnel_address(name, 4)}/24', f'{lab.tunnel_address(name, 6)}/64')))
+            host.write('/etc/mpt/connections/link.conf', cls.connection(name))
+            # a system call that the unit does not allow is no error to get over here, but the end
+            host.write(f'/run/systemd/system/{UNIT}.d/strict.conf', '[Service]\nSystemCallErrorNumber=kill\n')
+            host.run('systemctl', 'daemon-reload')
+            host.run('systemctl', 'enable', '--now', UNIT)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.net.close(False)
+
+    @staticmethod
+    def connection(name, **keys):
+        return lab.connection(lab.tunnel_address(name, 4), PEER[name], [{**path, **LINK_KEYS} for path in lab.figure3_paths(name)],
+                              reorder_window=1000, max_buffdelay_msec=1000, **keys)
+
+    def setUp(self):
+        self.a, self.b = self.machines['a'], self.machines['b']
+        for host in (self.a, self.b):
+            self.addCleanup(lambda host=host: self.assertNotIn('status=31/SYS', host.journal('-u', UNIT)))
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.wait_for_paths(self.b, 'up', 'up')
+        self.ping()
+
+    def ping(self):
+        self.assertIn(' 0% packet loss', self.a.run('ping', '-q', '-c', 10, '-i', 0.02, PEER['a']))
+
+    def paths(self, host):
+        said = host.complete('mpt', 'status', '--json')
+        return said.returncode == 0 and [path['status'] for path in json.loads(said.stdout)['connections'][0]['paths']]
+
+    def wait_for_paths(self, host, *expected):
+        lab.wait_for(lambda: self.paths(host) == list(expected), f'the paths are {expected}: {self.paths(host)}', machine.BOOT_PATIENCE)
+
+    def tunnel(self, host):
+        """All that the kernel knows of the tunnel's interface but counters."""
+        return [json.loads(host.run('ip', '-j', *what.split()))
+                for what in ('link show tun0', 'address show tun0', 'route show dev tun0', '-6 route show dev tun0')]
+
+    def sockets(self, port=lab.DATA_PORT):
+        """The sockets of paths with that port (0: any), whoever has them, by their inode."""
+        lines = [line.split() for line in self.a.run('ss', '-u', '-a', '-n', '-e', '-H').splitlines()]
+        return {word: line[3] for line in lines for word in line
+                if word.startswith('ino:') and re.match(r'10\.[12]\.', line[3]) and (port == 0 or line[3].endswith(f':{port}'))}
+
+    def descriptors(self):
+        return int(self.a.run('sh', '-c', f'ls /proc/{self.a.property("MainPID")}/fd | wc -l'))
+
+    def interrupt(self, how):
+        """Does it to the daemon of a while datagrams go through the tunnel, a thousand a second each way; what Stream.end() says of both."""
+        before, interface, sockets = self.a.property('MainPID'), self.tunnel(self.a), self.sockets()
+        with self.net['a'].start('ip', 'monitor', 'link', 'address', 'route', 'rule', stdout=subprocess.PIPE, text=True) as monitor:
+            streams = [Stream(self.net[name], (lab.tunnel_address(name, 4), 5002), self.net[peer], (lab.tunnel_address(peer, 4), 5000))
+                       for name, peer in ('ab', 'ba')]
+            try:
+                how(before)
+                lab.wait_for(lambda: self.a.property('MainPID') not in (before, '0'), 'another process runs', machine.BOOT_PATIENCE)
+                self.wait_for_paths(self.a, 'up', 'up')
+                for stream in streams:
+                    stream.wait_for_more()
+            finally:
+                ends = [stream.end() for stream in streams]
+                monitor.kill()
+            said = monitor.stdout.read()
+        self.assertEqual(self.tunnel(self.a), interface)
+        self.assertEqual(self.sockets(), sockets, 'the sockets are those from before')
+        self.assertEqual(said, '', 'the kernel has nothing to tell of interfaces, addresses and routes')
+        self.assertEqual(self.paths(self.b), ['up', 'up'])
+        self.ping()
+        return ends
+
+    def test_interruptions(self):
+        """Over a restart, a crash, a hang and an upgrade the interface stays with all that it has, so do the sockets, and TCP connections live."""
+        self.a.write(DROPIN, '[Service]\nWatchdogSec=2\n')
+        self.a.run('systemctl', 'daemon-reload')
+        self.addCleanup(lambda: self.a.run('sh', '-c', f'rm {DROPIN}; systemctl daemon-reload'))
+        told = len(self.b.journal('-u', UNIT).splitlines())
+        with Transfer(self.net['a'], self.net['b'], (PEER['a'], 5001)) as transfer:
+            kinds = (('a restart', RESTARTS, lambda process: self.a.run('systemctl', 'restart', UNIT)),
+                     ('a crash', CRASHES, lambda process: self.a.run('kill', '-SEGV', process)),
+                     ('a hang (watchdog: 2 s)', 1, lambda process: self.a.run('kill', '-STOP', process)),
+                     ('an upgrade', 1, lambda process: install(self.a, PACKAGE)))
+            for what, times, how in kinds:
+                ends = []
+                for _ in range(times):
+                    time.sleep(SOON if what == 'a crash' else 0)
+                    ends.append(self.interrupt(how))
+                for way in (0, 1):
+                    gaps, lost, late = zip(*(end[way] for end in ends))
+                    say(f'{what}, {("from", "to")[way]} it: no datagram for {statistics.median(gaps):.0f} ms (median of {times}: '
+                        f'{min(gaps):.0f} to {max(gaps):.0f}), {sum(lost)} lost, {sum(late)} out of order')
+            self.assertIn('watchdog', self.a.journal('-u', UNIT).lower())
+            transfer.finish()
+        # In the hang it had reason to say something.
+        say('b said meanwhile: ' + '; '.join(collections.Counter(self.b.journal('-u', UNIT).splitlines()[told:])))
+        self.b.run('systemctl', 'kill', '-s', 'USR1', UNIT)
+        lab.wait_for(lambda: 'statistics end' in self.b.journal('-u', UNIT, '-n', 1), 'b prints its statistics')
+        counters = re.findall('statistics connection=link packets.*', self.b.journal('-u', UNIT))[-1]
+        self.assertIn(' restarts=0 jumps=0 ', counters, "a's numbers went on, each time")
+
+    def test_a_process_that_fails_at_once(self):
+        """It is followed by one that waits a while, and what goes on is what was."""
+        before = self.a.property('MainPID')
+        for _ in range(2):
+            self.a.run('sh', '-c', f'kill -SEGV {before}; until [ "$(systemctl show --value -p ActiveState {UNIT})" != active ]; do :; done; '
+                                   f'until [ "$(systemctl show --value -p ActiveState {UNIT})" = active ]; do :; done')
+            before = self.a.property('MainPID')
+        self.assertIn('has failed soon after its start', self.a.journal('-u', UNIT, '-n', 40))
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.ping()
+
+    def test_nothing_accumulates(self):
+        """Neither descriptors of the process nor sockets, also those that another configuration has no use for."""
+        descriptors, sockets = self.descriptors(), self.sockets()
+        for _ in range(20):
+            self.a.run('systemctl', 'restart', UNIT)
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.assertEqual(self.descriptors(), descriptors)
+        self.assertEqual(self.sockets(), sockets)
+
+        self.addCleanup(lambda: (self.a.write('/etc/mpt/connections/link.conf', self.connection('a')), self.a.run('systemctl', 'restart', UNIT)))
+        self.a.write('/etc/mpt/connections/link.conf', self.connection('a', local_port=4711))
+        self.a.run('systemctl', 'restart', UNIT)
+        lab.wait_for(lambda: not self.sockets(), 'the sockets of the old port are closed')
+        self.assertEqual(len(self.sockets(4711)), len(sockets))
+        self.assertEqual(self.descriptors(), descriptors)
+        # The port of the sockets is what the control messages shall have, and the other way round.
+        self.a.write('/etc/mpt/connections/link.conf', self.connection('a'))
+        interface = self.a.run('cat', '/etc/mpt/interface.conf')
+        self.addCleanup(lambda: self.a.write('/etc/mpt/interface.conf', interface))
+        self.a.write('/etc/mpt/interface.conf', interface.replace(str(lab.COMMAND_PORT), '4711'))
+        self.a.run('systemctl', 'restart', UNIT)
+        self.assertEqual(self.a.property('ActiveState'), 'active')
+        self.wait_for_paths(self.a, 'up', 'up')
+        self.assertEqual(len(self.sockets()), len(sockets))
+
+    def test_set_down_by_hand(self):
+        """Lasts over a restart and a crash, until it is set up."""
+        self.a.run('mpt', 'path', 'link', '1', 'down')
+        self.addCleanup(lambda: self.a.run('mpt', 'path', 'link', '1', 'up'))
+        self.wait_for_paths(self.a, 'up', 'set-down')
+        for how in (('systemctl', 'restart', UNIT), ('systemctl', 'kill', '-s', 'SEGV', UNIT)):
+            before = self.a.property('MainPID')
+            self.a.run(*how)
+            lab.wait_for(lambda: self.a.property('MainPID') not in (before, '0'), 'another process runs')
+            self.wait_for_paths(self.a, 'up', 'set-down')
+
+    def test_many(self):
+        """A thousand connections, each with ports of its own."""
+        self.addCleanup(lambda: self.a.run('sh', '-c', f'rm -f /etc/mpt/connections/many*; systemctl restart {UNIT}'))
+        folder = self.net.directory / 'many'
+        folder.mkdir()
+        paths = [{**path, **LINK_KEYS} for path in lab.figure3_paths('a')]
+        for number in range(999):
+            (folder / f'many{number}.conf').write_text(
+                lab.connection('10.0.0.2', f'10.0.{1 + number // 250}.{1 + number % 250}', paths, f'many{number}', 30000 + number))
+        archive = subprocess.run(['tar', '-C', folder, '-c', '.'], capture_output=True, check=True).stdout
+        self.a.run('tar', '-C', '/etc/mpt/connections', '--no-same-owner', '-x', input=archive, stdin=None, text=False)
+        stream = Stream(self.net['a'], (lab.tunnel_address('a', 4), 5002), self.net['b'], (lab.tunnel_address('b', 4), 5000))
+        try:
+            for what in ('that are new', 'again', 'and again'):
+                began = time.monotonic()
+                self.a.run('systemctl', 'restart', UNIT)
+                say(f'restart with 1000 connections, {what}: {1000 * (time.monotonic() - began):.0f} ms')
+                sockets = self.sockets(0)
+                if what == 'that are new':
+                    before = sockets
+                    # beside them the tunnel and the state
+                    lab.wait_for(lambda: int(self.a.property('NFileDescriptorStore')) == len(before) + 2, 'all sockets of paths are kept')
+                    say(f'{len(before)} sockets are kept after {time.monotonic() - began:.1f} s')
+                self.assertEqual(sockets, before)
+            stream.wait_for_more()
+        finally:
+            gap, lost, late = stream.end()
+        say(f'no datagram for {gap:.0f} ms meanwhile, {lost} lost, {late} out of order')
+
+
+if __name__ == '__main__':
+    if os.geteuid() == 0:
+        machine.require()
+    try:
+        lab.main()
+    finally:
+        machine.remove_groups()

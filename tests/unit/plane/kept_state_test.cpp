@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "daemon/plane/kept_state.hpp"
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace mpt::plane {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::Instant kNow{1000s};
+
+class KeptStateTest : public ::testing::Test {
+protected:
+    KeptStateTest() : pages(KeptState::kSize / sizeof(Page) + 1), memory(std::as_writable_bytes(std::span(pages)))
+    {
+        memory = memory.first(KeptState::kSize);
+    }
+
+    static core::ConnectionParameters connection(const std::string &name)
+    {
+        core::ConnectionParameters parameters;
+        parameters.name = name;
+        parameters.local = base::Address::parse("10.0.0.2").value();
+        parameters.remote = base::Address::parse("10.0.0.3").value();
+        parameters.paths.resize(2);
+        for (std::size_t i = 0; i < parameters.paths.size(); ++i) {
+            parameters.paths[i].interface = "eth" + std::to_string(i);
+            parameters.paths[i].remote.address = base::Address::parse("192.0.2.1").value();
+        }
+        return parameters;
+    }
+
+    // A process notes this of a connection, and ends.
+    void note(const std::string &name, base::Instant when = kNow)
+    {
+        KeptState state(memory, when);
+        const core::ConnectionParameters parameters = connection(name);
+        KeptSlot &slot = *state.take(parameters).slot;
+        slot.set_next_to_send(0xfffffff0);
+        slot.set_next_expected(0);
+        slot.set_path(0, identity_of(parameters.paths[0]), {{true, true}, std::nullopt});
+        slot.set_path(1, identity_of(parameters.paths[1]), {{false, true}, false});
+        state.confirm(when);
+    }
+    // What the next process finds.
+    KeptConnection found(const core::ConnectionParameters &parameters, base::Instant now = kNow + 1s)
+    {
+        KeptState state(memory, now);
+        return state.take(parameters).before;
+    }
+    static void expect_nothing(const KeptConnection &found)
+    {
+        EXPECT_FALSE(found.next_to_send);
+        EXPECT_FALSE(found.next_expected);
+        for (const auto &path : found.paths)
+            EXPECT_FALSE(path);
+    }
+
+    struct alignas(4096) Page {
+        std::byte octets[4096];
+    };
+    std::vector<Page> pages;
+    base::Octets memory;
+};
+
+TEST_F(KeptStateTest, TheNextProcessFindsWhatWasNoted)
+{
+    note("a");
+    const KeptConnection now = found(connection("a"));
+    EXPECT_EQ(now.next_to_send, 0xfffffff0);
+    EXPECT_EQ(now.next_expected, 0U); // 0 is a number, too
+    ASSERT_TRUE(now.paths[0] && now.paths[1]);
+    EXPECT_TRUE(now.paths[0]->liveness.alive);
+    EXPECT_EQ(now.paths[0]->by_hand, std::nullopt);
+    EXPECT_FALSE(now.paths[1]->liveness.alive);
+    EXPECT_TRUE(now.paths[1]->liveness.lived);
+    EXPECT_EQ(now.paths[1]->by_hand, false);
+    expect_nothing(found(connection("b")));
+}
+
+TEST_F(KeptStateTest, WhatIsNotTheSameAnyMoreIsNotFound)
+{
+    note("a");
+    core::ConnectionParameters other_peer = connection("a");
+    other_peer.remote = base::Address::parse("10.0.0.4").value();
+    expect_nothing(found(other_peer));
+    core::ConnectionParameters other_path = connection("a");
+    other_path.paths[0].interface = "eth7";
+    other_path.paths[1].remote.address = base::Address::parse("192.0.2.2").value();
+    other_path.paths.push_back(connection("a").paths[0]); // under another number
+    const KeptConnection now = found(other_path);
+    EXPECT_TRUE(now.next_to_send);
+    for (const auto &path : now.paths)
+        EXPECT_FALSE(path);
+}
+
+TEST_F(KeptStateTest, PathsMayHaveBecomeAnythingAfterAMinute)
+{
+    for (const base::Duration later : {61s, -1s}) { // or with a clock that is not ours
+        note("a");
+        const KeptConnection now = found(connection("a"), kNow + later);
+        EXPECT_TRUE(now.next_to_send);
+        EXPECT_FALSE(now.paths[0]);
+    }
+    note("a");
+    EXPECT_TRUE(found(connection("a"), kNow + 59s).paths[0]);
+}
+
+TEST_F(KeptStateTest, OnlyTheFirstConnectionOfAProcessGoesOn)
+{
+    note("a");
+    KeptState state(memory, kNow);
+    const KeptState::Place first = state.take(connection("a"));
+    EXPECT_TRUE(first.before.next_to_send);
+    const KeptState::Place second = state.take(connection("a"));
+    EXPECT_NE(second.slot, first.slot);
+    expect_nothing(second.before);
+}
+
+TEST_F(KeptStateTest, WhatNobodyHasTakenIsForgotten)
+{
+    note("a");
+    note("b");
+    {
+        KeptState state(memory, kNow);
+        state.take(connection("a"));
+        state.forget_rest();
+        expect_nothing(state.take(connection("b")).before);
+    }
+    EXPECT_TRUE(found(connection("a")).next_to_send);
+    expect_nothing(found(connection("b")));
+}
+
+TEST_F(KeptStateTest, SlotsThatAreGivenBackAreUsedAgain)
+{
+    KeptState state(memory, kNow);
+    std::set<KeptSlot *> slots;
+    KeptState::Place place;
+    while ((place = state.take(connection(std::to_string(slots.size())))).slot != nullptr)
+        EXPECT_TRUE(slots.insert(place.slot).second);
+    EXPECT_GE(slots.size(), 1000U);
+    (*slots.begin())->set_next_to_send(5);
+    state.give_back(**slots.begin());
+    EXPECT_EQ(state.take(connection("one more")).slot, *slots.begin());
+    expect_nothing(found(connection("one more")));
+}
+
+TEST_F(KeptStateTest, TellsOfAProcessThatFailed)
+{
+    EXPECT_EQ(KeptState(memory, kNow).failed_since(), std::nullopt);
+    KeptState(memory, kNow).begin(kNow + 1s);
+    EXPECT_EQ(KeptState(memory, kNow).failed_since(), kNow + 1s);
+    KeptState(memory, kNow).end_well();
+    EXPECT_EQ(KeptState(memory, kNow).failed_since(), std::nullopt);
+}
+
+TEST_F(KeptStateTest, AnotherVersionIsIgnored)
+{
+    note("a");
+    for (const std::size_t octet : {0, 8, 12}) { // the magic number, the version, the slots
+        std::vector<std::byte> before(memory.begin(), memory.end());
+        memory[octet] ^= std::byte{0x40};
+        expect_nothing(found(connection("a")));
+        std::memcpy(memory.data(), before.data(), before.size());
+    }
+    EXPECT_TRUE(found(connection("a")).next_to_send);
+}
+
+TEST_F(KeptStateTest, GarbageIsNoNumberAndNoPath)
+{
+    note("a");
+    const std::vector<std::byte> good(memory.begin(), memory.end());
+    std::mt19937 random(1);
+    for (int round = 0; round < 20; ++round) {
+        // Whatever stands there but the header and whose slot it is.
+        std::memcpy(memory.data(), good.data(), good.size());
+        for (std::size_t i = 64 + 8; i < 64 + 184; ++i)
+            memory[i] = std::byte(random());
+        expect_nothing(found(connection("a")));
+        // Everything.
+        for (std::size_t i = 32; i < memory.size(); ++i)
+            memory[i] = std::byte(random());
+        KeptState state(memory, kNow);
+        for (int i = 0; i < 100; ++i)
+            expect_nothing(state.take(connection(std::to_string(i))).before);
+        state.forget_rest();
+        EXPECT_NE(state.take(connection("new")).slot, nullptr);
+    }
+}
+
+} // namespace
+} // namespace mpt::plane
