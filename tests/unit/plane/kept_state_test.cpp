@@ -163,7 +163,7 @@ TEST_F(KeptStateTest, TellsOfAProcessThatFailed)
 TEST_F(KeptStateTest, AnotherVersionIsIgnored)
 {
     note("a");
-    for (const std::size_t octet : {0, 8, 12}) { // the magic number, the version, the slots
+    for (const std::size_t octet : {0U, 8U, 12U}) { // the magic number, the version, the slots
         std::vector<std::byte> before(memory.begin(), memory.end());
         memory[octet] ^= std::byte{0x40};
         expect_nothing(found(connection("a")));
