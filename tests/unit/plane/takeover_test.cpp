@@ -150,6 +150,18 @@ TEST_F(TakeoverTest, TheReceiverGoesOnAndNothingIsLost)
     }
 }
 
+TEST_F(TakeoverTest, TheReceiverKnowsWhichPacketIsNext)
+{
+    const TunEnd in("tuna");
+    const TunEnd out("tunb");
+    for (std::uint32_t i = 0; i < 100; ++i) {
+        if (i % 20 == 10)
+            b->replace();
+        in.send(inner_packet(i));
+        ASSERT_EQ(out.receive(), inner_packet(i)); // or it would wait for what may come by the other path
+    }
+}
+
 TEST_F(TakeoverTest, SocketsAreUsedAgainIfTheyAreWhereTheyShouldBe)
 {
     const auto before = a->sockets();
