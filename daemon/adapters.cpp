@@ -265,17 +265,23 @@ base::Result<void> WorkerPlane::keep_in(sys::EventLoop &loop)
     return {};
 }
 
-bool WorkerPlane::forget_spare_sockets()
+void WorkerPlane::forget_spare_sockets()
 {
     plane_.close_spare_sockets();
-    return keep_sockets();
+    keep_sockets();
+}
+
+bool WorkerPlane::free_ports()
+{
+    forget_spare_sockets();
+    return store_.wait_for_closing();
 }
 
 base::Result<bool> WorkerPlane::open_path(const std::string &connection, std::size_t path)
 {
     auto opened = plane_.open_path(connection, path);
-    // It may be our own from before, of another configuration.
-    if (!opened && opened.error().code == base::ErrorCode::kAddressInUse && forget_spare_sockets())
+    // It may be held by our own, of another configuration.
+    if (!opened && opened.error().code == base::ErrorCode::kAddressInUse && free_ports())
         opened = plane_.open_path(connection, path);
     return opened;
 }
@@ -288,17 +294,14 @@ base::Result<void> WorkerPlane::commit()
     return committed;
 }
 
-// Returns whether any was let go.
-bool WorkerPlane::keep_sockets()
+void WorkerPlane::keep_sockets()
 {
     std::map<std::string, int> sockets;
     plane_.visit_path_sockets([&](const plane::UdpSocket &socket) {
         sockets.emplace(fmt::format("{}{:x}", kSocket, socket.cookie()), socket.fd());
     });
-    const sys::DescriptorStore::Kept kept = store_.keep_just(kSocket, sockets);
-    if (!kept.all && more_)
+    if (!store_.keep_just(kSocket, sockets) && more_)
         more_->set(sys::now() + kKeepingPause);
-    return kept.forgot_any;
 }
 
 base::Result<void> WorkerPlane::add_tunnel(const std::string &name)

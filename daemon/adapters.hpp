@@ -91,8 +91,10 @@ public:
     WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store);
     // Before any path is opened: the loop that this goes on in when there is more to be kept than goes at once.
     base::Result<void> keep_in(sys::EventLoop &loop);
-    // Lets go of the sockets from before that no path has used; false if there are none.
-    bool forget_spare_sockets();
+    // Lets go of the sockets from before that no path has used.
+    void forget_spare_sockets();
+    // The same, and waits until the ports of sockets that were let go are free; false if there are none.
+    bool free_ports();
 
     base::Result<void> add_tunnel(const std::string &name) override;
     void set_connection(const core::ConnectionParameters &parameters) override { plane_.set_connection(parameters); }
@@ -136,7 +138,7 @@ public:
     service::Counters tunnel_statistics(const std::string &tunnel) override;
 
 private:
-    bool keep_sockets();
+    void keep_sockets();
 
     plane::Plane &plane_;
     sys::DescriptorStore &store_;

@@ -504,8 +504,7 @@ base::Result<void> run(const std::string &directory)
         return interface->tunnels.empty() ? UdpControlPort() : UdpControlPort::open(interface->cmdport_local);
     };
     auto control_port = open_control_port();
-    if (!control_port && control_port.error().code == base::ErrorCode::kAddressInUse &&
-        data_plane.forget_spare_sockets())
+    if (!control_port && control_port.error().code == base::ErrorCode::kAddressInUse && data_plane.free_ports())
         control_port = open_control_port();
     if (!control_port)
         return base::Failure(control_port.error());

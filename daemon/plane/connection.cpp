@@ -359,7 +359,7 @@ void Connection::keep_paths() noexcept
         const Order &by_hand = entry->links[i].by_hand;
         core::LivenessMemory liveness = paths[i].liveness->memory();
         // The next process does not know where the peer was found.
-        liveness.alive = liveness.alive && parameters.peer().address == parameters.remote.address;
+        liveness.alive = liveness.alive && parameters.peer() == parameters.remote;
         slot_.set_path(i, paths[i].identity, {liveness, by_hand.count != 0 ? std::optional(by_hand.up) : std::nullopt});
     }
 }

@@ -64,10 +64,11 @@ void DescriptorStore::keep(const std::string &name, int fd)
 void DescriptorStore::forget(const std::string &name)
 {
     names_.erase(name);
+    is_closing_ = true;
     sd_notify(0, fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name).c_str());
 }
 
-DescriptorStore::Kept DescriptorStore::keep_just(const std::string &prefix, const std::map<std::string, int> &wanted)
+bool DescriptorStore::keep_just(const std::string &prefix, const std::map<std::string, int> &wanted)
 {
     std::vector<std::string> stale;
     for (auto at = names_.lower_bound(prefix); at != names_.end() && at->starts_with(prefix); ++at)
@@ -75,22 +76,26 @@ DescriptorStore::Kept DescriptorStore::keep_just(const std::string &prefix, cons
             stale.push_back(*at);
     for (const std::string &name : stale)
         forget(name);
-    if (!stale.empty())
-        sd_notify_barrier(0, base::microseconds(kPatience));
-    Kept kept{!stale.empty(), true};
     std::size_t count = 0;
     for (const auto &[name, fd] : wanted) {
         if (names_.contains(name))
             continue;
         if (names_.size() >= kRoom)
             break;
-        if (count++ == kAtOnce) {
-            kept.all = false;
-            break;
-        }
+        if (count++ == kAtOnce)
+            return false;
         keep(name, fd);
     }
-    return kept;
+    return true;
+}
+
+bool DescriptorStore::wait_for_closing()
+{
+    if (!is_closing_)
+        return false;
+    is_closing_ = false;
+    sd_notify_barrier(0, base::microseconds(kPatience));
+    return true;
 }
 
 void DescriptorStore::forget_rest()

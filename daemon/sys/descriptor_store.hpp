@@ -25,19 +25,20 @@ public:
     void keep(const std::string &name, int fd);
     // Lets go of what is kept under the name.
     void forget(const std::string &name);
-    // Keeps these, and lets go of all others whose name begins so; those are closed then, if the service manager
-    // answers soon. It takes its time over each one that it is to keep: of many, only some are kept by one call.
-    struct Kept {
-        bool forgot_any = false;
-        bool all = true; // else it is to be called again after a pause
-    };
-    Kept keep_just(const std::string &prefix, const std::map<std::string, int> &wanted);
+    // Keeps these, and lets go of all others whose name begins so. The service manager takes its time over each one
+    // that it is to keep: of many, only some are kept by one call. False if there are more: to be called again after a
+    // pause.
+    bool keep_just(const std::string &prefix, const std::map<std::string, int> &wanted);
+    // Waits, if not for long, until the service manager has closed what was let go since the last call; false if that
+    // was nothing. Not for what a peer can bring about: it could hold us up.
+    bool wait_for_closing();
     // Lets go of everything that was not taken.
     void forget_rest();
 
 private:
     std::map<std::string, FileDescriptor> received_;
     std::set<std::string> names_; // of all that is kept
+    bool is_closing_ = false;     // something, since the last wait_for_closing()
 };
 
 } // namespace mpt::sys
