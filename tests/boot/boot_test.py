@@ -255,6 +255,7 @@ class Pair(lab.LabTest):
         for answer, weight in (('wrong', 1), ('secret', 7)):
             with machine.Terminal(self.a, *command) as terminal:
                 terminal.wait('Password:')
+                lab.wait_for(lambda: self.a.hears_secrets('pkttyagent'), 'the password may be typed')
                 terminal.type(answer)
                 self.assertEqual(terminal.end() == 0, weight == 7, terminal.said)
             self.assertEqual(self.status(self.a)['connections'][0]['paths'][1]['weight_out'], weight)

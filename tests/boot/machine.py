@@ -102,6 +102,15 @@ class Machine:
     def property(self, name, unit='mptd'):
         return self.run('systemctl', 'show', '--value', '-p', name, unit).strip()
 
+    def hears_secrets(self, program):
+        """Whether the terminal of the program of that name shows nothing of what is typed. What is typed before that is thrown away."""
+        for line in self.complete('sh', '-c', 'cat /proc/[0-9]*/stat').stdout.splitlines():
+            if f'({program})' in line:
+                terminal = int(line.rpartition(')')[2].split()[4])  # proc(5), tty_nr
+                minor = terminal & 0xff | terminal >> 12 & 0xfff00
+                return '-echo ' in self.complete('stty', '-a', '-F', f'/dev/pts/{minor}').stdout
+        return False
+
     def files(self):
         """Paths of all files, folders and links but those that come and go by themselves, with owner, group and mode."""
         said = self.run('find', '/', '-xdev', '-printf', '%p %U:%G %m\n')
