@@ -250,10 +250,8 @@ std::optional<service::Way> KernelNetwork::way(const std::string &interface, con
 
 WorkerPlane::WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store) : plane_(plane), store_(store)
 {
-    std::vector<sys::FileDescriptor> sockets;
     for (auto &[name, fd] : store_.take_all(kSocket))
-        sockets.push_back(std::move(fd));
-    plane_.add_spare_sockets(std::move(sockets));
+        plane_.add_spare_socket(std::move(fd));
 }
 
 base::Result<void> WorkerPlane::keep_in(sys::EventLoop &loop)

@@ -297,11 +297,10 @@ std::shared_ptr<UdpSocket> Plane::connect(const core::PathParameters &path)
     return socket;
 }
 
-void Plane::add_spare_sockets(std::vector<sys::FileDescriptor> sockets)
+void Plane::add_spare_socket(sys::FileDescriptor socket)
 {
-    for (sys::FileDescriptor &fd : sockets)
-        if (const auto place = UdpSocket::place_of(fd.get()))
-            spare_.try_emplace(*place, std::move(fd));
+    if (const auto place = UdpSocket::place_of(socket.get()))
+        spare_.try_emplace(*place, std::move(socket));
 }
 
 std::shared_ptr<UdpSocket> Plane::find_spare(const base::Endpoint &local, const std::string &interface,

@@ -27,9 +27,9 @@ public:
     // What there is to know of the connections that are added from now on is kept there, and they go on from what was.
     // It must outlive the plane.
     void keep_state(KeptState &state) noexcept { kept_ = &state; }
-    // Sockets of another process, of whichever paths: those that are opened use the ones that they would make
-    // otherwise. What is of no use is closed at once, or with close_spare_sockets().
-    void add_spare_sockets(std::vector<sys::FileDescriptor> sockets);
+    // A socket of another process, of whichever path: one that is opened uses it if it would make such a one otherwise.
+    // What is of no use is closed at once, or with close_spare_sockets().
+    void add_spare_socket(sys::FileDescriptor socket);
     void close_spare_sockets() noexcept { spare_.clear(); }
     // Calls back for the sockets of all paths, as of the last commit; for one of several paths more than once.
     void visit_path_sockets(const std::function<void(const UdpSocket &)> &callback) const;

@@ -147,13 +147,13 @@ void UdpSocket::set_fragmentation(bool on) const noexcept
 {
     const int level = is_v4_ ? IPPROTO_IP : IPPROTO_IPV6;
     const int option = is_v4_ ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
-    const int refuse = is_v4_ ? IP_PMTUDISC_DO : IPV6_PMTUDISC_DO;
+    static_assert(IP_PMTUDISC_DO == IPV6_PMTUDISC_DO && IP_PMTUDISC_WANT == IPV6_PMTUDISC_WANT);
     // How they are sent otherwise, net.ipv4.ip_no_pmtu_disc says for a new socket.
     int now = 0;
     socklen_t length = sizeof now;
-    if (on && getsockopt(fd_.get(), level, option, &now, &length) == 0 && now != refuse)
+    if (on && getsockopt(fd_.get(), level, option, &now, &length) == 0 && now != IP_PMTUDISC_DO)
         return;
-    set_option(fd_.get(), level, option, !on ? refuse : is_v4_ ? IP_PMTUDISC_WANT : IPV6_PMTUDISC_WANT);
+    set_option(fd_.get(), level, option, on ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO);
 }
 
 bool UdpSocket::send(base::ConstOctets datagram, const sys::SocketAddress *remote) const noexcept

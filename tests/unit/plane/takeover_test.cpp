@@ -67,7 +67,8 @@ public:
         state_ = std::make_unique<KeptState>(memory_.octets(), sys::now());
         plane_ = Plane::start(1).value();
         plane_->keep_state(*state_);
-        plane_->add_spare_sockets(std::move(more));
+        for (sys::FileDescriptor &fd : more)
+            plane_->add_spare_socket(std::move(fd));
         ASSERT_TRUE(plane_->adopt_tunnel(tunnel_, std::move(tun)));
         plane_->set_connection(parameters_);
         for (std::size_t i = 0; i < parameters_.paths.size(); ++i)
