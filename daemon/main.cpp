@@ -377,13 +377,7 @@ private:
         set_stun_timer();
     }
 
-    void set_stun_timer()
-    {
-        if (const auto deadline = stun_.deadline())
-            stun_timer_->set(*deadline);
-        else
-            stun_timer_->unset();
-    }
+    void set_stun_timer() { stun_timer_->set(stun_.deadline()); }
 
     void create(const std::string &file, service::Peers::Done done)
     {
@@ -391,13 +385,7 @@ private:
         set_peers_timer();
     }
 
-    void set_peers_timer()
-    {
-        if (const auto deadline = peers_.deadline())
-            peers_timer_->set(*deadline);
-        else
-            peers_timer_->unset();
-    }
+    void set_peers_timer() { peers_timer_->set(peers_.deadline()); }
 
     void on_timer()
     {

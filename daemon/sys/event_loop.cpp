@@ -101,9 +101,13 @@ void EventSource::disable() noexcept
     sd_event_source_set_enabled(state_->source, SD_EVENT_OFF);
 }
 
-void Timer::set(base::Instant deadline) noexcept
+void Timer::set(std::optional<base::Instant> deadline) noexcept
 {
-    sd_event_source_set_time(state_->source, State::microseconds(deadline));
+    if (!deadline) {
+        disable();
+        return;
+    }
+    sd_event_source_set_time(state_->source, State::microseconds(*deadline));
     sd_event_source_set_enabled(state_->source, SD_EVENT_ONESHOT);
 }
 

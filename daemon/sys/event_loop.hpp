@@ -41,8 +41,8 @@ class Timer : public EventSource {
 public:
     using EventSource::EventSource;
 
-    void set(base::Instant deadline) noexcept;
-    void unset() noexcept { disable(); }
+    // Calls back once when it has come; nothing: not at all.
+    void set(std::optional<base::Instant> deadline) noexcept;
 };
 
 // What a library waits for that wants to be called when it has come.

@@ -51,7 +51,7 @@ TEST(EventLoop, TimersGoOffInTheOrderOfTheirDeadlinesAndOnce)
     second.set(start + 20ms);
     first.set(start + 10ms);
     never.set(start + 15ms);
-    never.unset();
+    never.set(std::nullopt);
     EXPECT_TRUE(loop.run());
     EXPECT_EQ(order, (std::vector<int>{1, 2}));
     EXPECT_GE(now() - start, 30ms);
