@@ -62,7 +62,13 @@ class Clients(lab.LabTest):
             client.setblocking(False)
             with self.assertRaises(BlockingIOError):
                 client.recvfrom(2000)
-        statistics = daemon.statistics()
+
+        def counted():
+            statistics = daemon.statistics()
+            return all(path['packets_out'] for path in statistics.paths.values()) and statistics
+
+        # A packet is counted after it has been sent.
+        statistics = lab.wait_for(counted, 'every answer is counted')
         for number in range(COUNT):
             path = statistics.path(0, f'client-{number}')
             self.assertEqual((path['packets_in'], path['packets_out']), (1, 1), number)
