@@ -124,11 +124,11 @@ void ReorderBuffer::resume(base::Instant now, std::uint32_t expected) noexcept
     resumed_since_ = now;
 }
 
-// Whether the packet was on its way when the stream was taken over, as far as is known.
+// Whether the packet was on its way when the stream was taken over, as far as is known, and has not come before.
 bool ReorderBuffer::is_straggler(base::Instant now, std::uint32_t sequence) const noexcept
 {
     return resumed_ && now - resumed_since_ < kTakeoverTime && *resumed_ - sequence - 1 < window() &&
-           !was_delivered(sequence);
+           expected_ - sequence <= kRecent && !was_delivered(sequence);
 }
 
 ReorderBuffer::Verdict ReorderBuffer::take_straggler(std::uint32_t sequence, base::ConstOctets packet, Out &out)

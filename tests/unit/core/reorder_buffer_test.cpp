@@ -552,6 +552,19 @@ TEST(ReorderBuffer, WhatWasOnItsWayWhenAnotherOneEndedIsStillDeliveredOnce)
     EXPECT_EQ(reorder.offer(0, 1001), Numbers{1001});
 }
 
+TEST(ReorderBuffer, NoStragglerIsDeliveredTwiceHoweverManyPacketsCameMeanwhile)
+{
+    ReorderFixture reorder(100, 10s, 2);
+    reorder.buffer.resume(reorder.now, 1000);
+    EXPECT_EQ(reorder.offer(1, 999), Numbers{999});
+    for (std::uint32_t number = 1000; number < 20000; ++number) { // more than it remembers, in no time
+        ASSERT_EQ(reorder.offer(0, number), Numbers{number});
+        if (number % 1000 == 0) {
+            ASSERT_EQ(reorder.offer(1, 999), Numbers{}) << number;
+        }
+    }
+}
+
 TEST(ReorderBuffer, WhatGotLostBetweenIsGivenUp)
 {
     // As many as the kernel could not keep meanwhile.
