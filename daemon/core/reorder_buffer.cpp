@@ -124,11 +124,12 @@ void ReorderBuffer::resume(base::Instant now, std::uint32_t expected) noexcept
     resumed_since_ = now;
 }
 
-// Whether the packet was on its way when the stream was taken over, as far as is known, and has not come before.
+// Whether the packet was on its way when the stream was taken over, as far as is known, and has not come before. Low
+// numbers rather are those of a peer that has begun anew: of it more would be lost.
 bool ReorderBuffer::is_straggler(base::Instant now, std::uint32_t sequence) const noexcept
 {
     return resumed_ && now - resumed_since_ < kTakeoverTime && *resumed_ - sequence - 1 < window() &&
-           expected_ - sequence <= kRecent && !was_delivered(sequence);
+           expected_ - sequence <= kRecent && !was_delivered(sequence) && !begins_anew(sequence);
 }
 
 ReorderBuffer::Verdict ReorderBuffer::take_straggler(std::uint32_t sequence, base::ConstOctets packet, Out &out)
@@ -147,6 +148,7 @@ void ReorderBuffer::begin_stream(base::Instant now, std::uint32_t first) noexcep
     passed_ = 0;
     begun_ = now;
     before_.reset();
+    resumed_.reset();
     std::fill(delivered_.begin(), delivered_.end(), 0);
     for (ReorderPath &path : paths_)
         path.begin(busy(now), settings_.max_delay);
