@@ -52,9 +52,10 @@ constexpr const char *kUsage = R"(usage: mptd [--config DIR] [--foreground]
 
 Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again; SIGUSR1
 prints statistics to standard output.
-Exit status: 0 ended by a signal, 64 wrong usage, 69 a port or interface name
-is in use, 71 another system error, 77 a privilege is missing (or the right to
-read interface.conf), 78 a broken interface.conf.
+Exit status: 0 ended by a signal, 64 wrong usage, 69 the control port, the ports
+of all paths or an interface name is in use, 71 another system error, 77 a
+privilege is missing (or the right to read interface.conf), 78 a broken
+interface.conf.
 )";
 
 // How often drops are logged, together, and paths that wait are tried again.

@@ -54,7 +54,8 @@ base::Result<void> Manager::start(Notices &notices)
         for (std::size_t path = 0; path < record->paths.size(); ++path)
             places.push_back({*record, path});
     plan_routes(); // first, or those of a tunnel that has outlived a restart would be taken away with the paths'
-    if (const Followed followed = follow(places, notices); followed.port_in_use)
+    // As later, a port that somebody holds keeps just its own path from working, if there is any other.
+    if (const Followed followed = follow(places, notices); followed.port_in_use && !followed.any_open)
         return base::Failure(*followed.port_in_use);
     if (auto committed = plane_.commit(); !committed)
         return committed;
@@ -345,6 +346,7 @@ Manager::Followed Manager::follow(const std::vector<PathPlace> &places, Notices 
         const base::Address local = at.parameters.local.address;
         const auto changed = open_or_close(record, path, sites[i], notices);
         followed.changed = followed.changed || changed.value_or(true);
+        followed.any_open = followed.any_open || at.waits_for.empty();
         if (!changed && changed.error().code == base::ErrorCode::kAddressInUse && !followed.port_in_use)
             followed.port_in_use = changed.error();
         if (observer_ != nullptr &&

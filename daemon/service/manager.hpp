@@ -197,7 +197,8 @@ private:
     };
     struct Followed {
         bool changed = false;
-        std::optional<base::Error> port_in_use;
+        bool any_open = false;
+        std::optional<base::Error> port_in_use; // of the first one that found its port taken
     };
     PathSite survey(const ConnectionRecord &record, std::size_t path) const;
     // The paths whose packets to that peer could not be told apart from the path's.

@@ -123,14 +123,40 @@ class Start(lab.LabTest):
         for wrapper in (['setpriv', '--bounding-set', '-net_admin', '--inh-caps', '-net_admin'], NOBODY):
             self.assertIn('CAP_NET_ADMIN', self.refused_a_privilege(directory, wrapper))
 
+    def take(self, address, port):
+        """Another program has it, until what is returned is closed."""
+        return self.net['a'].socket(socket.AF_INET, socket.SOCK_DGRAM, (address, port))
+
     def test_port_in_use(self):
+        """That of each path, or the control port."""
         self.net.figure3()
-        for address in ('10.1.1.2', '0.0.0.0'):
-            taken = self.net['a'].socket(socket.AF_INET, socket.SOCK_DGRAM)
-            taken.bind((address, lab.DATA_PORT))
-            said = self.refused(EX_UNAVAILABLE, self.config(f'taken-{address}'))
-            self.assertIn(str(lab.DATA_PORT), said)
-            taken.close()
+        for addresses, port in ((('10.1.1.2', '10.2.2.2'), lab.DATA_PORT), (('0.0.0.0',), lab.DATA_PORT),
+                                (('10.1.1.2',), lab.COMMAND_PORT)):
+            taken = [self.take(address, port) for address in addresses]
+            said = self.refused(EX_UNAVAILABLE, self.config(f'taken-{addresses[0]}-{port}'))
+            self.assertIn(str(port), said)
+            for other in taken:
+                other.close()
+
+    def test_port_of_one_path_in_use(self):
+        """The others work, and so does that one once the port is free."""
+        self.net.figure3()
+        lab.start_figure3_host(self.net, 'b')
+        paths = lab.figure3_paths('a')
+        taken = self.take('10.2.2.2', lab.DATA_PORT)
+        another = lab.connection('10.0.0.2', '10.0.0.9', paths[:1], 'another', lab.DATA_PORT + 1)
+        daemon = lab.Daemon(self.net['a'], self.config(another=another))
+        daemon.wait_ready()
+        self.assertEqual(re.findall('.* disabled: .*', daemon.log()),
+                         [f'mptd: error: connection link, path 1 (eth2) is disabled: binding to UDP 10.2.2.2:{lab.DATA_PORT} on eth2: '
+                          'Address already in use'])
+        status = {key: values['status'] for key, values in daemon.statistics().paths.items()}
+        self.assertEqual(status, {('another', 0): 'up', ('link', 0): 'up', ('link', 1): 'disabled'})
+        self.ping()
+        taken.close()
+        lab.wait_for(lambda: daemon.statistics().path(1, 'link')['status'] == 'up', 'path 1 is up')
+        self.ping(20)
+        self.assertGreaterEqual(daemon.statistics().path(1, 'link')['packets_out'], 10)
 
     def test_interface_that_appears_later(self):
         self.net.link('a', 'b', 'eth1', ['10.1.1.2/24'], ['10.1.1.3/24'])

@@ -287,12 +287,13 @@ public:
     Counters tunnel_statistics(const std::string &) override { return {}; }
     base::Result<bool> open_path(const std::string &connection, std::size_t path) override
     {
-        if (port_in_use && !open.contains(fmt::format("{}/{}", connection, path)))
+        const std::string name = fmt::format("{}/{}", connection, path);
+        if ((port_in_use || ports_in_use.contains(name)) && !open.contains(name))
             return base::fail(base::ErrorCode::kAddressInUse, "port in use");
         const auto user = in_use.find(connections.at(connection).paths.at(path).local);
         if (own_workers && user != in_use.end() && user->second != connection)
             return base::fail(base::ErrorCode::kInvalidConfig, "of another worker");
-        return open.insert(fmt::format("{}/{}", connection, path)).second;
+        return open.insert(name).second;
     }
     bool close_path(const std::string &connection, std::size_t path, bool, bool) override
     {
@@ -332,8 +333,9 @@ public:
     std::map<std::string, bool> fragmenting;
     std::vector<std::string> by_peer; // "connection/path up" that were passed on
     std::map<std::string, std::vector<PathState>> states;
-    std::map<std::string, bool> set_by_hand; // what paths were set to by hand before
-    bool port_in_use = false;
+    std::map<std::string, bool> set_by_hand;      // what paths were set to by hand before
+    bool port_in_use = false;                     // of every path that is not open
+    std::set<std::string> ports_in_use;           // of these, "connection/path"
     bool own_workers = false;                     // every connection has one, and no socket may serve two of them
     std::map<base::Endpoint, std::string> in_use; // since the last commit, and by whom
     int commits = 0;

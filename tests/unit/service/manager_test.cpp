@@ -7,6 +7,7 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
@@ -118,14 +119,36 @@ TEST_F(ManagerTest, ATunnelSetDownAndUpGetsBackItsAddressesAndRoutes)
     EXPECT_THAT(network.routes, ElementsAre("10.0.0.3/32 dev tun7 src 10.0.0.2"));
 }
 
-TEST_F(ManagerTest, DoesNotStartWithAPortInUseButSurvivesItLater)
+TEST_F(ManagerTest, DoesNotStartIfAPortIsInUseAndNoPathIsOpen)
 {
     plane.port_in_use = true;
-    const auto started = start();
-    ASSERT_FALSE(started);
-    EXPECT_EQ(started.error().code, base::ErrorCode::kAddressInUse);
+    for (const char *missing : {"eth1", "eth2"}) {
+        EXPECT_EQ(start().error().code, base::ErrorCode::kAddressInUse);
+        network.interfaces.erase(missing);
+    }
+    EXPECT_TRUE(start()) << "all paths wait for their interfaces";
+}
 
-    plane = MemoryPlane();
+TEST_F(ManagerTest, StartsIfAPortOfAPathIsInUse)
+{
+    directory.files["b.conf"] = connection_file("B", 4, 23457);
+    for (const std::set<std::string> &taken : {std::set<std::string>{"A/0"}, {"B/1"}, {"A/0", "A/1", "B/0"}}) {
+        plane = MemoryPlane();
+        plane.ports_in_use = taken;
+        notices.clear();
+        ASSERT_TRUE(start());
+        EXPECT_EQ(plane.open.size(), 4 - taken.size());
+        EXPECT_EQ(notices.size(), taken.size());
+        EXPECT_THAT(notices, Each(error("is disabled: port in use")));
+        plane.ports_in_use.clear();
+        notices.clear();
+        EXPECT_TRUE(manager->retry(notices));
+        EXPECT_EQ(plane.open.size(), 4U);
+    }
+}
+
+TEST_F(ManagerTest, SurvivesAPortInUseLater)
+{
     network.interfaces.erase("eth2");
     ASSERT_TRUE(start());
     plane.port_in_use = true;
