@@ -3,6 +3,7 @@
 
 #include "daemon/sys/clock.hpp"
 #include "daemon/sys/log.hpp"
+#include "daemon/sys/notify.hpp"
 
 #include <thread>
 #include <utility>
@@ -39,6 +40,12 @@ void pause_after_failure(const plane::KeptState &kept)
         return;
     sys::log(sys::Priority::kWarning, "the process before this one has failed soon after its start: waiting 2 s");
     std::this_thread::sleep_for(kFailurePause);
+}
+
+void pause_before_failure()
+{
+    if (sys::has_service_manager())
+        std::this_thread::sleep_for(kFailurePause);
 }
 
 } // namespace mpt

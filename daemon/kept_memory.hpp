@@ -15,5 +15,8 @@ base::Result<sys::MemoryFile> kept_memory(sys::DescriptorStore &store);
 // The service manager starts a process that has failed anew at once, so that those that use the tunnels hardly notice.
 // If it had failed soon after its own start, the next one waits here for a while.
 void pause_after_failure(const plane::KeptState &kept);
+// For a process that was passed nothing and has failed: maybe nothing is kept at all, and the next one will not know of
+// it. Returns at once if no service manager has started this one.
+void pause_before_failure();
 
 } // namespace mpt

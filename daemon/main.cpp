@@ -86,6 +86,12 @@ int exit_status(base::ErrorCode code)
     return EX_OSERR;
 }
 
+// As RestartPreventExitStatus= in the unit says.
+bool is_tried_again(int status)
+{
+    return status != EX_USAGE && status != EX_NOPERM && status != EX_CONFIG;
+}
+
 void print(const std::string &text)
 {
     sys::write_line(STDOUT_FILENO, text);
@@ -94,6 +100,12 @@ void print(const std::string &text)
 // What the process needs before it does anything.
 void prepare_process()
 {
+    // They wait for the loop that will watch them, in this thread and all that it starts.
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
+        sigaddset(&signals, signal);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     // Nobody may take a socket of ours for standard output.
     int fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO)
@@ -445,9 +457,8 @@ bool is_privileged(std::uint16_t port)
     return port < 1024;
 }
 
-base::Result<void> run(const std::string &directory)
+base::Result<void> run(const std::string &directory, sys::DescriptorStore &store)
 {
-    sys::DescriptorStore store = sys::DescriptorStore::receive();
     auto memory = kept_memory(store);
     if (!memory)
         return base::Failure(memory.error());
@@ -455,16 +466,9 @@ base::Result<void> run(const std::string &directory)
     pause_after_failure(kept);
     kept.begin(sys::now());
 
-    // Signals are blocked in the workers too if the loop watches them first; an early one waits for the loop.
     auto loop = sys::EventLoop::create();
     if (!loop)
         return base::Failure(loop.error());
-    sigset_t signals;
-    sigemptyset(&signals);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
-        sigaddset(&signals, signal);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-
     const char *credentials = std::getenv("CREDENTIALS_DIRECTORY"); // see systemd.exec(5)
     ConfigFiles files(directory, credentials != nullptr ? credentials : "");
     service::Notices notices;
@@ -555,9 +559,14 @@ int main(int argc, char **argv)
         std::fputs(mpt::kUsage, stderr);
         return EX_USAGE;
     }
-    const auto ran = mpt::run(directory);
+    mpt::sys::DescriptorStore store = mpt::sys::DescriptorStore::receive();
+    const bool nothing_kept = store.is_empty();
+    const auto ran = mpt::run(directory, store);
     if (ran)
         return EX_OK;
     mpt::sys::log(mpt::sys::Priority::kError, ran.error().text, {{"MESSAGE_ID", std::string(mpt::kFailed)}});
-    return mpt::exit_status(ran.error().code);
+    const int status = mpt::exit_status(ran.error().code);
+    if (nothing_kept && mpt::is_tried_again(status))
+        mpt::pause_before_failure();
+    return status;
 }

@@ -17,6 +17,9 @@ public:
     // What was kept, as it was passed to this process: of one process, once.
     static DescriptorStore receive();
 
+    // Whether nothing is kept.
+    bool is_empty() const noexcept { return names_.empty(); }
+
     // What was kept under the name, now the caller's, and still kept; invalid if nothing was.
     FileDescriptor take(const std::string &name);
     // All of those whose name begins so, by name; likewise.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <string>
 #include <systemd/sd-daemon.h>
@@ -38,6 +39,11 @@ void notify_status(std::string_view line)
 void notify_alive() noexcept
 {
     sd_notify(0, "WATCHDOG=1");
+}
+
+bool has_service_manager() noexcept
+{
+    return std::getenv("NOTIFY_SOCKET") != nullptr;
 }
 
 std::optional<base::Duration> watchdog_time() noexcept

@@ -17,6 +17,9 @@ void notify_stopping() noexcept;
 void notify_status(std::string_view line);
 void notify_alive() noexcept;
 
+// Whether there is one.
+bool has_service_manager() noexcept;
+
 // Within which time after each other the service manager wants notify_alive(); none if it does not (WatchdogSec=).
 std::optional<base::Duration> watchdog_time() noexcept;
 

@@ -264,6 +264,23 @@ class Restart(lab.LabTest):
         self.wait_for_paths(self.a, 'up', 'up')
         self.ping()
 
+    def test_a_start_that_fails(self):
+        """Is tried again after a pause, also if nothing can be kept that tells of it, until it succeeds."""
+        self.addCleanup(lambda: self.a.run('sh', '-c', f'rm -f {DROPIN}; systemctl daemon-reload; systemctl restart {UNIT}'))
+        for dropin in ('', '[Service]\nFileDescriptorStoreMax=0\n'):
+            with self.subTest(dropin):
+                self.a.run('systemctl', 'stop', UNIT)
+                self.a.write(DROPIN, dropin)
+                self.a.run('systemctl', 'daemon-reload')
+                self.a.run('systemctl', 'reset-failed', UNIT)  # the count too
+                with self.net['a'].socket(socket.AF_INET, socket.SOCK_DGRAM, ('0.0.0.0', lab.COMMAND_PORT)):
+                    began = time.monotonic()
+                    self.a.run('systemctl', 'start', '--no-block', UNIT)
+                    lab.wait_for(lambda: int(self.a.property('NRestarts')) >= 3, 'it is tried again', machine.BOOT_PATIENCE)
+                    restarts = int(self.a.property('NRestarts'))
+                    self.assertLessEqual(SOON * (restarts - 1), time.monotonic() - began)
+                self.wait_for_paths(self.a, 'up', 'up')
+
     def test_nothing_accumulates(self):
         """Neither descriptors of the process nor sockets, also those that another configuration has no use for."""
         descriptors, sockets = self.descriptors(), self.sockets()
