@@ -413,9 +413,17 @@ class LabTest(unittest.TestCase):
 class _TapResult(unittest.TestResult):
     """The Test Anything Protocol, which meson reads."""
 
-    def _say(self, test, verdict, text=''):
+    def __init__(self):
+        super().__init__()
+        self._broken = None  # the test of which a part has failed
+
+    def _say(self, test, verdict, err=None):
         print(f'{verdict} {self.testsRun} - {test.id().partition(".")[2]}', flush=True)
-        for line in text.splitlines():
+        self._explain(err)
+
+    @staticmethod
+    def _explain(err):
+        for line in ''.join(traceback.format_exception(*err) if err else '').splitlines():
             print(f'# {line}', flush=True)
 
     def addSuccess(self, test):
@@ -424,9 +432,22 @@ class _TapResult(unittest.TestResult):
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
-        self._say(test, 'not ok', ''.join(traceback.format_exception(*err)))
+        self._broken = None
+        self._say(test, 'not ok', err)
 
     addError = addFailure
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err:
+            print(f'# {subtest}', flush=True)
+            self._explain(err)
+            self._broken = test
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        if self._broken is test:
+            self._say(test, 'not ok')
 
 
 class _TapRunner:
