@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 constexpr std::array<char, 8> kMagic{'m', 'p', 't', 'd', 'k', 'e', 'p', 't'};
 constexpr std::uint32_t kLayoutVersion = 1;
 constexpr std::uint32_t kKeptSlots = 2048;
-constexpr base::Duration kFreshness = 60s; // after which a path may have become anything
+constexpr base::Duration kFreshness = 60s; // after which paths and peers may have become anything
 
 // What is known of a path, in the lowest octet beside its identity.
 constexpr std::uint64_t kKnown = 0xff;
@@ -98,7 +98,7 @@ KeptState::KeptState(base::Octets memory, base::Instant now) : memory_(*reinterp
             if (slot.connection_ != 0 && !left_.try_emplace(slot.connection_, &slot).second)
                 give_back(slot);
         const base::Instant confirmed{base::Duration(header.confirmed_at)};
-        paths_are_fresh_ = confirmed <= now && confirmed > now - kFreshness;
+        is_fresh_ = confirmed <= now && confirmed > now - kFreshness;
         if (header.began_at != 0)
             failed_since_ = base::Instant(base::Duration(header.began_at));
     } else {
@@ -115,8 +115,9 @@ KeptState::Place KeptState::take(const core::ConnectionParameters &parameters)
     if (const auto left = left_.extract(connection); !left.empty()) {
         place.slot = left.mapped();
         place.before.next_to_send = KeptSlot::number_in(place.slot->next_to_send_);
-        place.before.next_expected = KeptSlot::number_in(place.slot->next_expected_);
-        for (std::size_t i = 0; paths_are_fresh_ && i < parameters.paths.size(); ++i)
+        if (is_fresh_)
+            place.before.next_expected = KeptSlot::number_in(place.slot->next_expected_);
+        for (std::size_t i = 0; is_fresh_ && i < parameters.paths.size(); ++i)
             place.before.paths[i] = place.slot->path_in(i, identity_of(parameters.paths[i]));
     }
     for (std::size_t tried = 0; tried < kKeptSlots && place.slot == nullptr; ++tried) {

@@ -65,8 +65,8 @@ public:
     // Octets of the memory, which is aligned as its pages are and stays the caller's.
     static const std::size_t kSize;
 
-    // Of memory that holds nothing valid, or what another version has left, everything is forgotten. What was known of
-    // the paths is, too, if it is older than a minute.
+    // Of memory that holds nothing valid, or what another version has left, everything is forgotten. If it is older
+    // than a minute, nothing but the next numbers to send counts: the peer may have sent far more, or begun anew.
     KeptState(base::Octets memory, base::Instant now);
     KeptState(const KeptState &) = delete;
 
@@ -100,7 +100,7 @@ private:
 
     Memory &memory_;
     std::unordered_map<std::uint64_t, KeptSlot *> left_; // by identity of the connection
-    bool paths_are_fresh_ = false;
+    bool is_fresh_ = false;                              // what was left
     std::optional<base::Instant> failed_since_;
     std::size_t next_ = 0; // where the search for a free slot goes on
 };

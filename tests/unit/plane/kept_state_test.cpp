@@ -100,16 +100,19 @@ TEST_F(KeptStateTest, WhatIsNotTheSameAnyMoreIsNotFound)
         EXPECT_FALSE(path);
 }
 
-TEST_F(KeptStateTest, PathsMayHaveBecomeAnythingAfterAMinute)
+TEST_F(KeptStateTest, PathsAndPeerMayHaveBecomeAnythingAfterAMinute)
 {
     for (const base::Duration later : {61s, -1s}) { // or with a clock that is not ours
         note("a");
         const KeptConnection now = found(connection("a"), kNow + later);
-        EXPECT_TRUE(now.next_to_send);
+        EXPECT_TRUE(now.next_to_send) << "no number is used twice, however much later";
+        EXPECT_FALSE(now.next_expected);
         EXPECT_FALSE(now.paths[0]);
     }
     note("a");
-    EXPECT_TRUE(found(connection("a"), kNow + 59s).paths[0]);
+    const KeptConnection now = found(connection("a"), kNow + 59s);
+    EXPECT_TRUE(now.next_expected);
+    EXPECT_TRUE(now.paths[0]);
 }
 
 TEST_F(KeptStateTest, OnlyTheFirstConnectionOfAProcessGoesOn)
