@@ -99,7 +99,6 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             slot_.clear_path(i);
             continue;
         }
-        path.identity = identity_of(next.parameters.paths[i]);
         const PathLink &link = next.links[i];
         const core::PathParameters &parameters = next.parameters.paths[i];
         const bool is_known = !parameters.peer().address.is_unspecified();
@@ -114,6 +113,8 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             path.liveness.reset(); // nothing that is known is about this one
             path.orders_by_hand = path.orders_by_peer = 0;
         }
+        if (!is_same)
+            path.identity = identity_of(parameters);
         if (!is_same_peer)
             path.whereabouts = {};
         if (!is_same || !is_same_peer || last->peer() != parameters.peer())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/plane/kept_state.hpp"
 
-#include <string_view>
+#include "daemon/proto/fingerprint.hpp"
 
 namespace mpt::plane {
 
@@ -10,7 +10,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<char, 8> kMagic{'m', 'p', 't', 'd', 'k', 'e', 'p', 't'};
-constexpr std::uint32_t kLayoutVersion = 1;
+constexpr std::uint32_t kLayoutVersion = 2;
 constexpr std::uint32_t kKeptSlots = 2048;
 constexpr base::Duration kFreshness = 60s; // after which paths and peers may have become anything
 
@@ -22,38 +22,21 @@ constexpr std::uint64_t kLived = 0x04;
 constexpr std::uint64_t kSetUp = 0x08; // by hand
 constexpr std::uint64_t kSetDown = 0x10;
 
-// FNV-1a, of 64 bits.
-class Identity {
-public:
-    void add(base::ConstOctets octets) noexcept
-    {
-        for (const std::byte octet : octets)
-            value_ = (value_ ^ std::to_integer<std::uint64_t>(octet)) * 0x100000001b3U;
-    }
-    void add(const base::Address &address) noexcept { add(address.mapped()); }
-    std::uint64_t value() const noexcept { return value_; }
-
-private:
-    std::uint64_t value_ = 0xcbf29ce484222325U;
-};
-
-std::uint64_t identity_of(const core::ConnectionParameters &parameters) noexcept
+// 0 if none can be made: that is nobody's.
+std::uint64_t identity_of(const core::ConnectionParameters &connection) noexcept
 {
-    Identity identity;
-    identity.add(parameters.local);
-    identity.add(parameters.remote);
-    identity.add(base::as_octets(parameters.name));
-    return identity.value() | 1; // 0 is that of none
+    const auto identity =
+        proto::fingerprint({connection.local.mapped(), connection.remote.mapped(), base::as_octets(connection.name),
+                            connection.keepalive_key ? connection.keepalive_key->octets() : base::ConstOctets()});
+    return identity ? *identity | 1 : 0;
 }
 
 } // namespace
 
 std::uint64_t identity_of(const core::PathParameters &path) noexcept
 {
-    Identity identity;
-    identity.add(path.remote.address);
-    identity.add(base::as_octets(path.interface));
-    return identity.value() & ~kKnown;
+    const auto identity = proto::fingerprint({path.remote.address.mapped(), base::as_octets(path.interface)});
+    return identity.value_or(0) & ~kKnown;
 }
 
 void KeptSlot::set_path(std::size_t path, std::uint64_t identity, const KeptPath &state) noexcept
@@ -69,7 +52,7 @@ void KeptSlot::set_path(std::size_t path, std::uint64_t identity, const KeptPath
 std::optional<KeptPath> KeptSlot::path_in(std::size_t path, std::uint64_t identity) const noexcept
 {
     const std::uint64_t value = paths_[path];
-    if ((value & ~kKnown) != identity || (value & kValid) == 0)
+    if (identity == 0 || (value & ~kKnown) != identity || (value & kValid) == 0)
         return std::nullopt;
     KeptPath state{{(value & kAlive) != 0, (value & kLived) != 0}, std::nullopt};
     if ((value & (kSetUp | kSetDown)) != 0)
@@ -112,6 +95,8 @@ KeptState::Place KeptState::take(const core::ConnectionParameters &parameters)
 {
     Place place;
     const std::uint64_t connection = identity_of(parameters);
+    if (connection == 0)
+        return place;
     if (const auto left = left_.extract(connection); !left.empty()) {
         place.slot = left.mapped();
         place.before.next_to_send = KeptSlot::number_in(place.slot->next_to_send_);
@@ -129,6 +114,12 @@ KeptState::Place KeptState::take(const core::ConnectionParameters &parameters)
         place.slot = &slot;
     }
     return place;
+}
+
+void KeptState::rename(KeptSlot &slot, const core::ConnectionParameters &parameters) noexcept
+{
+    if (const std::uint64_t connection = identity_of(parameters); connection != 0)
+        KeptSlot::store(slot.connection_, connection);
 }
 
 void KeptState::forget_rest() noexcept

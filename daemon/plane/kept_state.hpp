@@ -76,6 +76,8 @@ public:
     };
     // A slot for a connection, until it is given back. Only the first call for it since the start tells what was left.
     Place take(const core::ConnectionParameters &parameters);
+    // The connection of a slot is between other addresses now, or has another key: it is found as such.
+    static void rename(KeptSlot &slot, const core::ConnectionParameters &parameters) noexcept;
     void give_back(KeptSlot &slot) noexcept { KeptSlot::store(slot.connection_, 0); }
     // Forgets what was left of all connections that have not taken a slot.
     void forget_rest() noexcept;

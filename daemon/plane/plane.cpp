@@ -27,6 +27,11 @@ base::Prefix whole(const base::Address &address)
     return {address, static_cast<std::uint8_t>(address.bits())};
 }
 
+bool is_same_peer(const core::ConnectionParameters &before, const core::ConnectionParameters &after)
+{
+    return before.local == after.local && before.remote == after.remote && before.keepalive_key == after.keepalive_key;
+}
+
 // Which packets are whose.
 class Claims {
 public:
@@ -142,6 +147,8 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
         next->connection = std::make_shared<Connection>(next_id_++, parameters, place);
     } else {
         next->connection = previous->connection;
+        if (record.slot != nullptr && !is_same_peer(previous->parameters, parameters))
+            KeptState::rename(*record.slot, parameters);
         for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
             const core::PathParameters &before = previous->parameters.paths[i];
             const core::PathParameters &after = parameters.paths[i];

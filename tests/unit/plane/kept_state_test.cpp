@@ -90,6 +90,9 @@ TEST_F(KeptStateTest, WhatIsNotTheSameAnyMoreIsNotFound)
     core::ConnectionParameters other_peer = connection("a");
     other_peer.remote = base::Address::parse("10.0.0.4").value();
     expect_nothing(found(other_peer));
+    core::ConnectionParameters other_key = connection("a");
+    other_key.keepalive_key = proto::ControlKey::parse(std::string(64, '1')).value();
+    expect_nothing(found(other_key));
     core::ConnectionParameters other_path = connection("a");
     other_path.paths[0].interface = "eth7";
     other_path.paths[1].remote.address = base::Address::parse("192.0.2.2").value();
@@ -98,6 +101,22 @@ TEST_F(KeptStateTest, WhatIsNotTheSameAnyMoreIsNotFound)
     EXPECT_TRUE(now.next_to_send);
     for (const auto &path : now.paths)
         EXPECT_FALSE(path);
+}
+
+TEST_F(KeptStateTest, AConnectionThatWasNamedAnewIsFoundAsSuch)
+{
+    core::ConnectionParameters parameters = connection("a");
+    {
+        KeptState state(memory, kNow);
+        KeptSlot &slot = *state.take(parameters).slot;
+        slot.set_next_to_send(5);
+        parameters.keepalive_key = proto::ControlKey::parse(std::string(64, '1')).value();
+        KeptState::rename(slot, parameters);
+    }
+    expect_nothing(found(connection("a")));
+    EXPECT_EQ(found(parameters).next_to_send, 5U);
+    parameters.keepalive_key = proto::ControlKey::parse(std::string(64, '2')).value();
+    expect_nothing(found(parameters));
 }
 
 TEST_F(KeptStateTest, PathsAndPeerMayHaveBecomeAnythingAfterAMinute)

@@ -163,6 +163,23 @@ TEST_F(TakeoverTest, TheReceiverKnowsWhichPacketIsNext)
     }
 }
 
+TEST_F(TakeoverTest, AConnectionWithAnotherKeyGoesOnAsWhatItIs)
+{
+    const TunEnd in("tuna");
+    const TunEnd out("tunb");
+    in.send(inner_packet(0));
+    ASSERT_EQ(out.receive(), inner_packet(0));
+    a->parameters().keepalive_key = proto::ControlKey::parse(std::string(64, '1')).value();
+    a->plane().set_connection(a->parameters()); // while it runs
+    ASSERT_TRUE(a->plane().commit());
+    a->plane().settle();
+    a->replace();
+    EXPECT_EQ(find(a->plane(), "connection0")->before().next_to_send, 1U);
+    a->parameters().keepalive_key = proto::ControlKey::parse(std::string(64, '2')).value();
+    a->replace();
+    EXPECT_EQ(find(a->plane(), "connection0")->before().next_to_send, std::nullopt);
+}
+
 TEST_F(TakeoverTest, SocketsAreUsedAgainIfTheyAreWhereTheyShouldBe)
 {
     const auto before = a->sockets();
