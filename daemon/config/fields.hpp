@@ -338,6 +338,17 @@ template <auto M, AddressUse Use> constexpr Field<StructOf<M>> address(std::stri
     return field;
 }
 
+template <typename Unit>
+std::string read_time(std::string_view text, std::uint32_t least, std::uint32_t most, const char *unit,
+                      base::Duration &into)
+{
+    const std::optional<std::uint32_t> value = parse_number(text);
+    if (!value || *value < least || *value > most)
+        return fmt::format("{} to {} ({})", least, most, unit);
+    into = Unit(*value);
+    return {};
+}
+
 // Seconds in a base::Duration: a whole number of them. Of two fields for one value, this is the first.
 template <auto M, unsigned Min, unsigned Max> constexpr Field<StructOf<M>> seconds(std::string_view key)
 {
@@ -346,11 +357,7 @@ template <auto M, unsigned Min, unsigned Max> constexpr Field<StructOf<M>> secon
     field.key = key;
     field.need = Need::kOptional;
     field.read = [](std::string_view text, S &into) -> std::string {
-        const std::optional<std::uint32_t> value = parse_number(text);
-        if (!value || *value < Min || *value > Max)
-            return fmt::format("{} to {} (seconds)", Min, Max);
-        into.*M = std::chrono::seconds(*value);
-        return {};
+        return read_time<std::chrono::seconds>(text, Min, Max, "seconds", into.*M);
     };
     field.write = [](const S &from) -> std::optional<base::SecretText> {
         const auto whole = std::chrono::duration_cast<std::chrono::seconds>(from.*M);
@@ -369,11 +376,7 @@ constexpr Field<StructOf<M>> milliseconds(std::string_view key, std::string_view
     field.key = key;
     field.need = Need::kOptional;
     field.read = [](std::string_view text, S &into) -> std::string {
-        const std::optional<std::uint32_t> value = parse_number(text);
-        if (!value || *value < Min || *value > Max)
-            return fmt::format("{} to {} (milliseconds)", Min, Max);
-        into.*M = std::chrono::milliseconds(*value);
-        return {};
+        return read_time<std::chrono::milliseconds>(text, Min, Max, "milliseconds", into.*M);
     };
     field.write = [](const S &from) -> std::optional<base::SecretText> {
         if (from.*M % std::chrono::seconds(1) == base::Duration::zero())
