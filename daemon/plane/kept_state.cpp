@@ -14,6 +14,8 @@ constexpr std::uint32_t kLayoutVersion = 2;
 constexpr std::uint32_t kKeptSlots = 2048;
 constexpr base::Duration kFreshness = 60s; // after which paths and peers may have become anything
 
+constexpr std::uint64_t kRetired = 2; // the identity of none
+
 // What is known of a path, in the lowest octet beside its identity.
 constexpr std::uint64_t kKnown = 0xff;
 constexpr std::uint64_t kValid = 0x01; // so that it is not 0
@@ -78,7 +80,7 @@ KeptState::KeptState(base::Octets memory, base::Instant now) : memory_(*reinterp
     Header &header = memory_.header;
     if (header.magic == kMagic && header.version == kLayoutVersion && header.slots == kKeptSlots) {
         for (KeptSlot &slot : memory_.slots)
-            if (slot.connection_ != 0 && !left_.try_emplace(slot.connection_, &slot).second)
+            if (slot.connection_ % 2 == 0 || !left_.try_emplace(slot.connection_, &slot).second)
                 give_back(slot);
         const base::Instant confirmed{base::Duration(header.confirmed_at)};
         is_fresh_ = confirmed <= now && confirmed > now - kFreshness;
@@ -120,6 +122,11 @@ void KeptState::rename(KeptSlot &slot, const core::ConnectionParameters &paramet
 {
     if (const std::uint64_t connection = identity_of(parameters); connection != 0)
         KeptSlot::store(slot.connection_, connection);
+}
+
+void KeptState::retire(KeptSlot &slot) noexcept
+{
+    KeptSlot::store(slot.connection_, kRetired);
 }
 
 void KeptState::forget_rest() noexcept

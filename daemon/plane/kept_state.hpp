@@ -50,7 +50,7 @@ private:
     static std::optional<std::uint32_t> number_in(std::uint64_t value) noexcept;
     std::optional<KeptPath> path_in(std::size_t path, std::uint64_t identity) const noexcept;
 
-    std::uint64_t connection_ = 0; // its identity; 0: the slot is free
+    std::uint64_t connection_ = 0; // its identity, which is odd; 0: the slot is free
     std::uint64_t next_to_send_ = 0;
     std::uint64_t next_expected_ = 0;
     std::array<std::uint64_t, core::kMaxPaths> paths_{}; // the identity, and what is known in the lowest octet
@@ -78,7 +78,9 @@ public:
     Place take(const core::ConnectionParameters &parameters);
     // The connection of a slot is between other addresses now, or has another key: it is found as such.
     static void rename(KeptSlot &slot, const core::ConnectionParameters &parameters) noexcept;
-    void give_back(KeptSlot &slot) noexcept { KeptSlot::store(slot.connection_, 0); }
+    // The connection is gone for the next process. Its worker may still write, until the slot is given back.
+    static void retire(KeptSlot &slot) noexcept;
+    static void give_back(KeptSlot &slot) noexcept { KeptSlot::store(slot.connection_, 0); }
     // Forgets what was left of all connections that have not taken a slot.
     void forget_rest() noexcept;
 

@@ -140,8 +140,8 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
     }
     next->tunnel = tunnels_.at(parameters.tunnel).tunnel;
     if (previous == nullptr || previous->tunnel != next->tunnel) { // another tunnel may be another worker's
-        if (record.slot != nullptr)
-            left_slots_.push_back(record.slot);
+        leave_slot(record.slot);
+        give_back_slots();
         const KeptState::Place place = kept_ != nullptr ? kept_->take(parameters) : KeptState::Place{};
         record.slot = place.slot;
         next->connection = std::make_shared<Connection>(next_id_++, parameters, place);
@@ -171,9 +171,24 @@ void Plane::remove_connection(const std::string &name)
     const auto removed = connections_.find(name);
     if (removed == connections_.end())
         return;
-    if (removed->second.slot != nullptr)
-        left_slots_.push_back(removed->second.slot);
+    leave_slot(removed->second.slot);
     connections_.erase(removed);
+}
+
+void Plane::leave_slot(KeptSlot *slot)
+{
+    if (slot != nullptr)
+        left_slots_.emplace_back(slot, committed_ + 1);
+}
+
+void Plane::give_back_slots()
+{
+    const auto is_gone = [this](std::uint64_t number) {
+        return std::all_of(workers_.begin(), workers_.end(),
+                           [&](const auto &worker) { return worker->wait_for_adoption(number, base::Duration(0)); });
+    };
+    for (; !left_slots_.empty() && is_gone(left_slots_.front().second); left_slots_.pop_front())
+        KeptState::give_back(*left_slots_.front().first);
 }
 
 const ConnectionEntry *Plane::find(const std::string &connection) const
@@ -364,8 +379,9 @@ base::Result<void> Plane::commit()
             record.current = std::exchange(record.next, nullptr);
     for (std::size_t worker = 0; worker < workers_.size(); ++worker)
         workers_[worker]->post(std::move(states[worker]));
-    for (KeptSlot *slot : std::exchange(left_slots_, {}))
-        kept_->give_back(*slot);
+    for (const auto &[slot, number] : left_slots_)
+        if (number == committed_)
+            KeptState::retire(*slot);
     return {};
 }
 

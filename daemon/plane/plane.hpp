@@ -7,11 +7,13 @@
 #include "daemon/plane/kept_state.hpp"
 #include "daemon/plane/worker.hpp"
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace mpt::plane {
@@ -126,6 +128,9 @@ private:
     ConnectionEntry &edit(const std::string &connection);
     base::Result<std::shared_ptr<UdpSocket>> listen(const base::Endpoint &local, const std::string &interface,
                                                     std::size_t worker);
+    void leave_slot(KeptSlot *slot);
+    // Gives back the slots whose connections no worker has any more.
+    void give_back_slots();
     // A spare one for that place, or null.
     std::shared_ptr<UdpSocket> find_spare(const base::Endpoint &local, const std::string &interface,
                                           const std::optional<base::Endpoint> &remote);
@@ -148,7 +153,8 @@ private:
     std::vector<base::Endpoint> stun_servers_;
     std::map<UdpSocketPlace, sys::FileDescriptor> spare_;
     KeptState *kept_ = nullptr;
-    std::vector<KeptSlot *> left_slots_; // of connections that go with the next commit
+    // Slots of connections that go, or have gone, with the commit of that number.
+    std::deque<std::pair<KeptSlot *, std::uint64_t>> left_slots_;
     std::size_t next_worker_ = 0;
     std::uint64_t next_id_ = 1;
     std::uint64_t committed_ = 0; // the number of the last forwarding states

@@ -110,10 +110,11 @@ void Worker::fail(const char *why)
     loop_.exit();
 }
 
-void Worker::wait_for_adoption(std::uint64_t number, base::Duration bound)
+bool Worker::wait_for_adoption(std::uint64_t number, base::Duration bound)
 {
     std::unique_lock lock(adoption_mutex_);
     adoption_.wait_for(lock, bound, [this, number] { return adopted_ >= number || failure() != nullptr; });
+    return adopted_ >= number;
 }
 
 // One pass over the sockets that are readable; false if none is.

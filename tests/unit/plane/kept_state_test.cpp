@@ -173,6 +173,25 @@ TEST_F(KeptStateTest, SlotsThatAreGivenBackAreUsedAgain)
     expect_nothing(found(connection("one more")));
 }
 
+TEST_F(KeptStateTest, OfARetiredSlotNothingIsLeftThoughItIsStillWritten)
+{
+    {
+        KeptState state(memory, kNow);
+        KeptSlot &slot = *state.take(connection("a")).slot;
+        KeptState::retire(slot);
+        slot.set_next_to_send(5);
+        const KeptState::Place again = state.take(connection("a"));
+        again.slot->set_next_to_send(7);
+        state.confirm(kNow);
+    }
+    KeptState state(memory, kNow);
+    EXPECT_EQ(state.take(connection("a")).before.next_to_send, 7U);
+    std::size_t free = 0;
+    while (state.take(connection(std::to_string(free))).slot != nullptr)
+        ++free;
+    EXPECT_GE(free, 2047U) << "it is free for the next process";
+}
+
 TEST_F(KeptStateTest, TellsOfAProcessThatFailed)
 {
     EXPECT_EQ(KeptState(memory, kNow).failed_since(), std::nullopt);

@@ -8,7 +8,11 @@
 
 #include "tests/unit/plane/loopback.hpp"
 
+#include <atomic>
+#include <csignal>
 #include <fcntl.h>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 #include <sys/stat.h>
@@ -30,6 +34,41 @@ ino_t inode(int fd)
     return status.st_ino;
 }
 
+// Holds up the worker, of which there is one in this process, wherever it is.
+class HeldWorker {
+public:
+    HeldWorker()
+    {
+        EXPECT_EQ(pipe2(pipe_, O_CLOEXEC), 0);
+        struct sigaction action {};
+        action.sa_handler = [](int) {
+            is_held_ = true;
+            char octet = 0;
+            [[maybe_unused]] const ssize_t size = read(pipe_[0], &octet, 1);
+            is_held_ = false;
+        };
+        sigaction(SIGUSR1, &action, nullptr);
+        for (const auto &task : std::filesystem::directory_iterator("/proc/self/task")) {
+            std::string name;
+            std::ifstream comm(task.path() / "comm");
+            if (std::getline(comm, name) && name == "mptd-worker")
+                tgkill(getpid(), std::stoi(task.path().filename()), SIGUSR1);
+        }
+        wait_until([] { return is_held_.load(); }, "the worker is held up");
+    }
+    HeldWorker(const HeldWorker &) = delete;
+    ~HeldWorker()
+    {
+        close(pipe_[1]);
+        wait_until([] { return !is_held_; }, "the worker goes on");
+        close(pipe_[0]);
+    }
+
+private:
+    static inline int pipe_[2];
+    static inline std::atomic<bool> is_held_ = false;
+};
+
 // A host whose plane may be replaced as that of a process that is started anew.
 class Side {
 public:
@@ -43,6 +82,13 @@ public:
     }
 
     Plane &plane() { return *plane_; }
+    KeptState &state() { return *state_; }
+    // What a process that followed now would find. This one must not go on.
+    KeptConnection left(const core::ConnectionParameters &parameters)
+    {
+        state_->confirm(sys::now());
+        return KeptState(memory_.octets(), sys::now()).take(parameters).before;
+    }
     const core::ConnectionParameters &parameters() const { return parameters_; }
     core::ConnectionParameters &parameters() { return parameters_; }
 
@@ -178,6 +224,33 @@ TEST_F(TakeoverTest, AConnectionWithAnotherKeyGoesOnAsWhatItIs)
     a->parameters().keepalive_key = proto::ControlKey::parse(std::string(64, '2')).value();
     a->replace();
     EXPECT_EQ(find(a->plane(), "connection0")->before().next_to_send, std::nullopt);
+}
+
+TEST_F(TakeoverTest, ASlotIsAnothersOnceTheWorkerHasLetGoOfIt)
+{
+    b.reset(); // there is one worker left
+    const auto further = [](unsigned number) { return connection("tuna", {path("10.7.0.1", "10.7.0.2")}, number); };
+    const auto wait_for = [&](const char *name) {
+        wait_until([&] { return find(a->plane(), name)->paths[0].status != PathStatus::kDisabled; }, name);
+        a->plane().settle();
+    };
+    {
+        const HeldWorker held;
+        a->plane().remove_connection("connection0");
+        ASSERT_TRUE(a->plane().commit());
+        core::ConnectionParameters other;
+        for (unsigned i = 0; a->state().take(other).slot != nullptr; ++i) // all other slots
+            other.name = std::to_string(i);
+        a->plane().set_connection(further(1));
+        ASSERT_TRUE(a->plane().commit());
+    }
+    wait_for("connection1");
+    a->plane().set_connection(further(2));
+    ASSERT_TRUE(a->plane().commit());
+    wait_for("connection2");
+    EXPECT_FALSE(a->left(a->parameters()).paths[0]);
+    EXPECT_FALSE(a->left(further(1)).paths[0]) << "there was no free slot";
+    EXPECT_TRUE(a->left(further(2)).paths[0]);
 }
 
 TEST_F(TakeoverTest, SocketsAreUsedAgainIfTheyAreWhereTheyShouldBe)
