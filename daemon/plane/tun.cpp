@@ -81,6 +81,10 @@ base::Result<Tun> Tun::adopt(sys::FileDescriptor fd, const std::string &name)
         (request.ifr_flags & (kFlags | IFF_PERSIST)) != kFlags)
         return base::fail(base::ErrorCode::kNotFound,
                           fmt::format("the tunnel interface {} is not the one of before", name));
+    // Of whoever has had the descriptor: a read that waits would hold up the worker.
+    const int flags = fcntl(fd.get(), F_GETFL);
+    if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+        return sys::system_failure(errno, fmt::format("taking over the tunnel interface {}", name));
     return with_offloads(std::move(fd), name);
 }
 

@@ -253,6 +253,17 @@ TEST_F(TakeoverTest, ASlotIsAnothersOnceTheWorkerHasLetGoOfIt)
     EXPECT_TRUE(a->left(further(2)).paths[0]);
 }
 
+TEST_F(TakeoverTest, ATunThatWouldWaitIsMadeNotTo)
+{
+    const auto before = Tun::open("tunc");
+    ASSERT_TRUE(before);
+    sys::FileDescriptor kept(fcntl(before->fd(), F_DUPFD_CLOEXEC, 0));
+    ASSERT_EQ(fcntl(kept.get(), F_SETFL, fcntl(kept.get(), F_GETFL) & ~O_NONBLOCK), 0);
+    const auto now = Tun::adopt(std::move(kept), "tunc");
+    ASSERT_TRUE(now);
+    EXPECT_NE(fcntl(now->fd(), F_GETFL) & O_NONBLOCK, 0);
+}
+
 TEST_F(TakeoverTest, SocketsAreUsedAgainIfTheyAreWhereTheyShouldBe)
 {
     const auto before = a->sockets();
