@@ -87,9 +87,9 @@ class Reading(bus.BusTest):
     def test_statistics(self):
         """All counters of a connection in one call."""
         self.net['a'].run('ping', '-c', 4, '-i', 0.01, '-W', 1, '10.0.0.3', check=False)  # nobody answers
-        connection, paths = self.bus.call(LINK, CONNECTION, 'GetStatistics')
+        connection, paths = lab.wait_for(
+            lambda: (all_ := self.bus.call(LINK, CONNECTION, 'GetStatistics'))[0]['packets_out'] == 4 and all_, 'they are counted')
         self.assertEqual(len(paths), 2)
-        self.assertEqual(connection['packets_out'], 4)
         self.assertEqual([path['packets_out'] for path in paths], [2, 2])
         (tunnel,) = self.bus.call(TUN0, TUNNEL, 'GetStatistics')
         self.assertTrue(all(name.startswith('drop_') for name in tunnel), tunnel)

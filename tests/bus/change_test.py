@@ -69,7 +69,7 @@ class Mtu(ChangeTest):
         self.assertEqual(len(self.done().changes(tun0)), 1)
         for path in (self.path(1), LINK, ROOT_OBJECT):
             self.assertEqual(self.told(path), set(), path)
-        self.assertIn('"mtu":1364', self.net['a'].run('ip', '-j', 'link', 'show', 'tun0'))
+        lab.wait_for(lambda: '"mtu":1364' in self.net['a'].run('ip', '-j', 'link', 'show', 'tun0'), 'the interface has it')
 
 
 class Paths(ChangeTest):
@@ -125,7 +125,8 @@ class Paths(ChangeTest):
     def test_packets_follow_the_weight(self):
         self.bus.call(self.path(1), PATH, 'SetWeight', 'q', 3)
         self.net['a'].run('ping', '-c', 40, '-i', 0.01, '-W', 1, '10.0.0.3', check=False)
-        _, paths = self.bus.call(LINK, CONNECTION, 'GetStatistics')
+        _, paths = lab.wait_for(
+            lambda: (all_ := self.bus.call(LINK, CONNECTION, 'GetStatistics'))[0]['packets_out'] == 40 and all_, 'they are counted')
         self.assertEqual([path['packets_out'] for path in paths], [10, 30])
 
     def test_restart(self):
@@ -351,7 +352,7 @@ class Files(ChangeTest):
         self.assertIn('workers', notice)
         self.assertEqual(self.done().changes(ROOT_OBJECT), [{'AcceptRemote': True, 'CommandTimeout': 7_000_000}])
         self.assertEqual(self.bus.get(ROOT_OBJECT, MANAGER, 'Workers'), 1)
-        self.assertIn('workers', self.daemon.log())
+        self.daemon.wait_for_log('workers')
 
 
 if __name__ == '__main__':

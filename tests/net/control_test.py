@@ -202,6 +202,12 @@ class ControlTest(lab.LabTest):
     def control_socket(self, host, number, port=CONTROL):
         return self.net[host].socket(socket.AF_INET, socket.SOCK_DGRAM, (lab.path_address(host, 4, number), port))
 
+    def next_said(self, peer, last):
+        """What the daemon says, and from where, but for further repetitions of what it said last: it may be slow to read the answer."""
+        while (said := peer.recvfrom(2048))[0] == last:
+            pass
+        return said
+
     def wait_status(self, daemon, number, status):
         lab.wait_for(lambda: daemon.statistics().path(number)['status'] == status, f'path {number} is {status}')
 
@@ -244,13 +250,15 @@ class Recorded(ControlTest):
             daemon = self.make('a', auth_type=auth_type)
             daemon.wait_ready()
             peer = self.control_socket('b', 1)
+            answered = None
             for begin, state in ((0, 'down'), (4, 'up')):
                 self.net['a'].run('ip', 'link', 'set', 'eth1', state)
                 for step in (begin, begin + 2):
                     for repetition in range(2):
-                        said, source = peer.recvfrom(2048)
+                        said, source = self.next_said(peer, answered)
                         self.assertEqual(said.hex(), recorded[step].hex(), f'repetition {repetition}')
                         self.assertEqual(source, (lab.path_address('a', 4, 1), CONTROL))
+                    answered = said
                     peer.sendto(recorded[step + 1], source)
             peer.sendto(recorded[3], source)  # late
             lab.wait_for(lambda: daemon.statistics().control == {'drop_no_such_exchange': 1}, 'the late answer is counted')
@@ -261,8 +269,9 @@ class Recorded(ControlTest):
         daemon.wait_ready()
         peer = self.control_socket('b', 1)
         self.net['a'].run('ip', 'link', 'set', 'eth1', 'down')
+        said = None
         for step in (0, 2):
-            said, source = peer.recvfrom(2048)
+            said, source = self.next_said(peer, said)
             self.assertEqual(said, RECORDED[0][step])
             answer = RECORDED[0][step + 1]
             peer.sendto(answer[:1] + bytes([0 if step == 0 else 8]) + answer[2:], source)
@@ -324,22 +333,23 @@ class Recorded(ControlTest):
                                    ('ip_ver ', 'ip_bad ', 4)):
             self.assertEqual(self.ask_for_create(peer, CREATE_TEXT.replace(old, new).encode()), (expected, b''), new)
         self.assertEqual(daemon.statistics().connections, {})
-        self.assertEqual(daemon.log().count('may not create a connection'), 4)
+        lab.wait_for(lambda: daemon.log().count('may not create a connection') == 4, 'it is told')
 
     def test_no_more_creates_than_so(self):
         """Whoever goes on asking does not fill the log."""
         daemon, peer = self.make_responder(max_peer_connections=0)
-        for number in range(40):
+        for number in range(100):
             text = CREATE_TEXT.replace('MPT_A', f'MPT_{number}').encode()
             self.assertEqual(self.ask_for_create(peer, text), (0x82, b''))
-        self.assertLess(daemon.log().count('may not create a connection'), 35)
+        self.assertLess(daemon.log().count('may not create a connection'), 80)
 
 
 class Hostile(ControlTest):
     RATE = 20_000
+    COUNT = 60_000
 
-    def flood(self, spoofer, seconds):
-        """Datagrams to the control port of a from b's address of path 0: garbage, and what is cut short or changed in one bit."""
+    def flood(self, spoofer, is_enough):
+        """Until so many have been sent, and it is enough: datagrams to the control port of a from b's address of path 0: garbage, and what is cut short or changed in one bit."""
         randomness = random.Random(7)
         good = [from_the_other(message) for messages in RECORDED.values() for message in messages[::2]]  # questions
         good += [CREATE_1, CREATE_3 + CREATE_TEXT.encode()]
@@ -351,12 +361,17 @@ class Hostile(ControlTest):
             kinds.append(bytes(flipped))
         begin = time.monotonic()
         sent = 0
-        while (passed := time.monotonic() - begin) < seconds:
-            while sent < passed * self.RATE:
+        while sent < self.COUNT or not is_enough():
+            while sent < (time.monotonic() - begin) * self.RATE:
                 spoofer.sendto(randomness.choice(kinds), (lab.path_address('a', 4, 0), CONTROL))
                 sent += 1
             time.sleep(0.001)
-        return sent
+        return sent, time.monotonic() - begin
+
+    def overflown(self, host):
+        """How many datagrams the kernel could not give to the control port."""
+        lines = [line.split() for line in self.net[host].run('cat', '/proc/net/udp').splitlines()]
+        return sum(int(line[-1]) for line in lines if line[1].endswith(f':{CONTROL:04X}'))
 
     def test_flood(self):
         """Another source is answered all the time, the tunnel works, the log says nothing, and all is counted."""
@@ -365,12 +380,12 @@ class Hostile(ControlTest):
         before = daemon.log()
         flooder = self.control_socket('b', 0, 7777)
         honest = self.control_socket('b', 1)
-        sent = []
-        thread = threading.Thread(target=lambda: sent.append(self.flood(flooder, 3)), daemon=True)
+        answered = 0
+        flood = []
+        thread = threading.Thread(target=lambda: flood.append(self.flood(flooder, lambda: answered > 5)), daemon=True)
         thread.start()
         round1 = with_hash(from_the_other(RECORDED[2][0]))
         honest.settimeout(0.5)  # the kernel's queue may overflow; a peer asks again then
-        answered = 0
         while thread.is_alive():
             honest.sendto(round1, (lab.path_address('a', 4, 1), CONTROL))
             with contextlib.suppress(TimeoutError):
@@ -379,11 +394,12 @@ class Hostile(ControlTest):
                 answered += 1
             time.sleep(0.1)
         thread.join()
-        self.assertGreater(answered, 5)
-        control = daemon.statistics().control
-        # The whole and most of the changed messages, nearly half of all, ask for something; 8,000 may be looked at.
-        self.assertGreater(control['drop_rate_limit'], sent[0] / 2 - 15_000)
-        self.assertLessEqual(sum(control.values()), sent[0])
+        (sent, seconds), = flood
+        # The whole and most of the changed messages, nearly half of all, ask for something; 2,000 at once and so many a second may be
+        # looked at.
+        least = (sent - self.overflown('a')) / 2 - 2_000 * (seconds + 1) - 7_000
+        control = lab.wait_for(lambda: (now := daemon.statistics().control).get('drop_rate_limit', 0) > least and now, f'more than {least} are not')
+        self.assertLessEqual(sum(control.values()), sent)
         for reason in ('truncated', 'unknown_command', 'wrong_hash', 'unknown_peer', 'wrong_authentication_type'):
             self.assertIn(f'drop_{reason}', control)
         self.assertEqual(daemon.log(), before)

@@ -62,6 +62,15 @@ def wait_for(condition, what, seconds=PATIENCE):
         time.sleep(0.02)
 
 
+def ping(run, address, *options, count=10):
+    """Each of at least so many echo requests is answered once, however late; how many were sent. `run` is a host's, whatever kind of host
+    it is. (Without -w ping(8) waits for the last answer twice as long as the slowest one took, at least for the time between two requests.)"""
+    said = run('ping', '-c', count, '-i', 0.02, '-w', PATIENCE, *options, address, check=False)
+    if sorted(map(int, re.findall(r' bytes from .* icmp_seq=(\d+) ', said))) != list(range(1, count + 1)):
+        raise AssertionError(f'not every packet to {address} is answered once:\n{said}')
+    return int(re.search(r'(\d+) packets transmitted', said)[1])
+
+
 @contextlib.contextmanager
 def network_of(namespace):
     """The calling thread is in the namespace: sockets made and processes started in here stay there."""
@@ -120,6 +129,9 @@ class Host:
         options = {'stdout': subprocess.PIPE, 'text': True, 'timeout': 300, **options}
         with self.inside():
             return subprocess.run([str(word) for word in command], check=check, **options).stdout
+
+    def ping(self, address, *options, count=10):
+        return ping(self.run, address, *options, count=count)
 
     def start(self, *command, **options):
         """Starts the command; it ends with the lab, and with this process at the latest."""
@@ -284,6 +296,10 @@ class Daemon:
 
     def log(self):
         return self._log.read_text(errors='replace')
+
+    def wait_for_log(self, pattern):
+        """The daemon does something first, and tells of it then."""
+        wait_for(lambda: re.search(pattern, self.log()), f'mptd on {self.host.name} says {pattern}')
 
     def lines_until(self, last):
         """The lines of standard output up to the given one, without it."""

@@ -22,7 +22,7 @@ KEY = 'A0A1A2A3A4A5A6A7A8A9B0B1B2B3B4B5B6B7B8B9C0C1C2C3C4C5C6C7C8C9D1D2'
 SERVER, SERVER6, STRANGER = '192.0.2.9', '2001:db8:2::9', '198.18.0.66'
 OUTSIDE = ('198.51.100.1', '203.0.113.1')  # the NATs' public addresses
 ROUTER6 = 'fe80::1/64'  # a router asks for its neighbours from a link-local address
-KEEPALIVES = {'keepalive_msec': 200, 'dead_msec': 2000}
+KEEPALIVES = {'keepalive_msec': 200, 'dead_msec': 6000}
 # <linux/netfilter/nfnetlink.h>, <linux/netfilter/nfnetlink_conntrack.h>
 NETLINK_NETFILTER, CONNTRACK_DELETE = 12, 1 << 8 | 2
 
@@ -195,13 +195,13 @@ class Crowd:
         """All of them get other ports at once."""
         self._first_port = 40000 - self._first_port
         with self._lock:
+            self._moved = self._moves()  # before the first of them is found
             for client in self.clients:
                 if client.socket:
                     self._selector.unregister(client.socket)
                     client.socket.close()
                 client.open(self._first_port + client.number)
                 self._selector.register(client.socket, selectors.EVENT_READ, client)
-        self._moved = self._moves()
 
     def _run(self):
         due, number = time.monotonic(), 0

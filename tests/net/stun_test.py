@@ -4,6 +4,7 @@
 server s, and from servers in Python that lie. Needs root, coturn, and the program mpt (MPT= its path, else that in a build directory)."""
 
 import contextlib
+import re
 import shutil
 import socket
 import struct
@@ -164,7 +165,7 @@ class Finding(BehindNat):
             path = self.wait_public(client, number, 'stun', OUTSIDE[number])
             self.assertIn(path['public_port'], MAPPED_PORTS)
         self.assertIn(f'path 0: 192.168.1.2, public {OUTSIDE[0]}:', client.done('status', 'link'))
-        self.assertIn(f'stun.example.net ({SERVERS[0]}:{PORT}) says', client.daemon.log())
+        client.daemon.wait_for_log(re.escape(f'stun.example.net ({SERVERS[0]}:{PORT}) says'))
         self.assertEqual(client.done('save'), '', 'what is found is no change')
         monitor = client.bus.monitor()
         (client.config / 'interface.conf').write_text(self.interface_conf())
@@ -199,8 +200,7 @@ class Finding(BehindNat):
         changed = time.monotonic()
         self.net['c'].run('ip', 'address', 'add', '192.168.1.77/24', 'dev', 'eth1')
         self.wait_public(client, 0, 'stun', '203.0.113.77')
-        asked, source = server.requests[count]
-        self.assertEqual(source[0], '203.0.113.77')
+        asked = next(when for when, source in server.requests[count:] if source[0] == '203.0.113.77')
         print(f'# asked {1000 * (asked - changed):.0f} ms after the address changed')
         self.assertEqual(client.path(1)['public_address'], OUTSIDE[1])
 
@@ -262,7 +262,7 @@ class Evil(BehindNat):
         used = client.daemon.processor_seconds()
         for server in evil:
             server.wait_for_requests(1)
-        lab.wait_for(lambda: client.daemon.statistics().drops().get('drop_STUN_flood', 0) > 4000, 'the flood is counted')
+        lab.wait_for(lambda: client.daemon.statistics().drops().get('drop_STUN_flood', 0) > 2500, 'the flood is counted')
         used = client.daemon.processor_seconds() - used
         print(f'# {used:.2f} s of processor time meanwhile')
         # The peer's address, but not its packet.
@@ -306,7 +306,7 @@ class Creating(BehindNat):
         for host in (client, server):
             for number in (0, 1):
                 host.wait_status(number, 'up')
-        self.assertIn(' 3 received', self.net['c'].run('ping', '-c', 3, '-i', 0.2, '-W', 2, '10.0.0.3'))
+        self.net['c'].ping('10.0.0.3')
 
 
 if __name__ == '__main__':

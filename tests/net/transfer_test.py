@@ -103,9 +103,7 @@ class Transfer(lab.LabTest):
         for version in (4, 6):
             net, *_ = self.figure3(tunnel_version=version)
             for size in (0, 56, 1392):
-                said = net['a'].run('ping', '-c', 20, '-i', 0.01, '-s', size, lab.tunnel_address('b', version))
-                self.assertIn(' 20 received, 0% packet loss', said)
-                self.assertNotIn('DUP', said)
+                net['a'].ping(lab.tunnel_address('b', version), '-s', size, count=20)
 
     def test_udp_both_ways(self):
         for version in (4, 6):

@@ -69,8 +69,8 @@ class Wire(lab.LabTest):
             client.connect((address, 5001))
             server, _ = listener.accept()
             with server:
-                client.sendall(bytes(100_000))
-                left = 100_000
+                client.sendall(bytes(200_000))
+                left = 200_000
                 while left > 0:
                     left -= len(server.recv(left))
             for interface, capture in captures.items():
@@ -205,9 +205,9 @@ class Peer(lab.LabTest):
                 packet[chance.choice([place for place in range(24) if place != 7])] ^= 1 << chance.randrange(8)
                 packet[7] ^= 0x80  # never a whole packet: its length is another
             (self.paths[0] if number % 3 else stranger).sendto(packet, PEER)
-            if number % 500 == 0:
-                self.daemon.statistics()
-        self.assertGreater(sum(self.daemon.statistics().drops().values()), 10_000)
+            if number % 500 == 0:  # no faster than the daemon reads: what the kernel drops shows nothing
+                lab.wait_for(lambda: sum(self.daemon.statistics().drops().values()) >= number // 2, 'half of it is counted')
+        lab.wait_for(lambda: sum(self.daemon.statistics().drops().values()) > 10_000, 'most of it is counted')
         self.assertLess(len(self.daemon.log().splitlines()), lines + 50)
         self.assertIsNone(self.daemon.process.poll())
         self.ask(NUMBERED, lambda packet: self.paths[1].sendto(packet, ('10.2.2.3', lab.DATA_PORT)))
