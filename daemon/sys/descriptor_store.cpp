@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 #include <systemd/sd-daemon.h>
 #include <utility>
-#include <vector>
 
 namespace mpt::sys {
 
@@ -15,7 +14,7 @@ namespace {
 
 constexpr std::size_t kRoom = 8192; // FileDescriptorStoreMax= in the unit
 
-// Each one that is added is compared with all that are there, by systemd: a microsecond each.
+// Each one that is added or removed is compared with all that are there, by systemd: a microsecond each.
 constexpr std::size_t kAtOnce = 64;
 
 // How long the service manager may take to close a descriptor: to wait for it is a courtesy to who wants its port.
@@ -52,41 +51,61 @@ std::map<std::string, FileDescriptor> DescriptorStore::take_all(const std::strin
     return taken;
 }
 
-void DescriptorStore::keep(const std::string &name, int fd)
+int DescriptorStore::keep(const std::string &name, int fd)
 {
     if (names_.size() >= kRoom)
-        return;
-    names_.insert(name);
+        return 0;
     // FDPOLL=0: it decides by itself what is of no use any more.
-    sd_pid_notify_with_fds(0, 0, fmt::format("FDSTORE=1\nFDPOLL=0\nFDNAME={}", name).c_str(), &fd, 1);
+    const int sent = sd_pid_notify_with_fds(0, 0, fmt::format("FDSTORE=1\nFDPOLL=0\nFDNAME={}", name).c_str(), &fd, 1);
+    if (sent > 0)
+        names_.insert(name);
+    return sent;
 }
 
-void DescriptorStore::forget(const std::string &name)
+int DescriptorStore::forget(const std::string &name)
 {
-    names_.erase(name);
-    is_closing_ = true;
-    sd_notify(0, fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name).c_str());
+    const int sent = sd_notify(0, fmt::format("FDSTOREREMOVE=1\nFDNAME={}", name).c_str());
+    if (sent > 0) {
+        names_.erase(name);
+        is_closing_ = true;
+    }
+    return sent;
 }
 
 bool DescriptorStore::keep_just(const std::string &prefix, const std::map<std::string, int> &wanted)
 {
-    std::vector<std::string> stale;
-    for (auto at = names_.lower_bound(prefix); at != names_.end() && at->starts_with(prefix); ++at)
-        if (!wanted.contains(*at))
-            stale.push_back(*at);
-    for (const std::string &name : stale)
-        forget(name);
     std::size_t count = 0;
+    for (const std::string &name : others(prefix, wanted)) {
+        if (count++ == kAtOnce)
+            return false;
+        if (const int sent = forget(name); sent <= 0)
+            return sent == 0;
+    }
     for (const auto &[name, fd] : wanted) {
         if (names_.contains(name))
             continue;
-        if (names_.size() >= kRoom)
-            break;
         if (count++ == kAtOnce)
             return false;
-        keep(name, fd);
+        if (const int sent = keep(name, fd); sent <= 0)
+            return sent == 0;
     }
     return true;
+}
+
+void DescriptorStore::forget_others(const std::string &prefix, const std::map<std::string, int> &wanted)
+{
+    for (const std::string &name : others(prefix, wanted))
+        forget(name);
+}
+
+std::vector<std::string> DescriptorStore::others(const std::string &prefix,
+                                                 const std::map<std::string, int> &wanted) const
+{
+    std::vector<std::string> names;
+    for (auto at = names_.lower_bound(prefix); at != names_.end() && at->starts_with(prefix); ++at)
+        if (!wanted.contains(*at))
+            names.push_back(*at);
+    return names;
 }
 
 bool DescriptorStore::wait_for_closing()

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace mpt::sys {
 
@@ -24,14 +25,17 @@ public:
     FileDescriptor take(const std::string &name);
     // All of those whose name begins so, by name; likewise.
     std::map<std::string, FileDescriptor> take_all(const std::string &prefix);
-    // Keeps it from now on, while the descriptor stays the caller's; as long as there is room.
-    void keep(const std::string &name, int fd);
-    // Lets go of what is kept under the name.
-    void forget(const std::string &name);
-    // Keeps these, and lets go of all others whose name begins so. The service manager takes its time over each one
-    // that it is to keep: of many, only some are kept by one call. False if there are more: to be called again after a
-    // pause.
+    // Keeps it from now on, while the descriptor stays the caller's. Positive if the service manager was told, 0 if
+    // there is none, or no room, negative if it cannot be told now.
+    int keep(const std::string &name, int fd);
+    // Lets go of what is kept under the name; likewise.
+    int forget(const std::string &name);
+    // Keeps these, and lets go of all others whose name begins so. The service manager takes its time over each one: of
+    // many, only some are dealt with by one call. False if there are more, or it cannot be told now: to be called again
+    // after a pause.
     bool keep_just(const std::string &prefix, const std::map<std::string, int> &wanted);
+    // Lets go of the others, all at once: for who waits for their ports.
+    void forget_others(const std::string &prefix, const std::map<std::string, int> &wanted);
     // Waits, if not for long, until the service manager has closed what was let go since the last call; false if that
     // was nothing. Not for what a peer can bring about: it could hold us up.
     bool wait_for_closing();
@@ -39,6 +43,9 @@ public:
     void forget_rest();
 
 private:
+    // What is kept under names that begin so and are not among these.
+    std::vector<std::string> others(const std::string &prefix, const std::map<std::string, int> &wanted) const;
+
     std::map<std::string, FileDescriptor> received_;
     std::set<std::string> names_; // of all that is kept
     bool is_closing_ = false;     // something, since the last wait_for_closing()
