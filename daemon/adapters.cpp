@@ -31,6 +31,12 @@ constexpr const char *kSocket = "udp/";
 // Between two batches of sockets that go into the store, for the service manager has more to do.
 constexpr base::Duration kKeepingPause = std::chrono::milliseconds(20);
 
+// In the store, of a socket by its UdpSocket::cookie().
+std::string name_of(std::uint64_t cookie)
+{
+    return fmt::format("{}{:x}", kSocket, cookie);
+}
+
 } // namespace
 
 base::Result<base::SecretText> ConfigFiles::read_interface()
@@ -251,7 +257,8 @@ std::optional<service::Way> KernelNetwork::way(const std::string &interface, con
 WorkerPlane::WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store) : plane_(plane), store_(store)
 {
     for (auto &[name, fd] : store_.take_all(kSocket))
-        plane_.add_spare_socket(std::move(fd));
+        if (!plane_.add_spare_socket(std::move(fd)))
+            store_.forget(name);
 }
 
 base::Result<void> WorkerPlane::keep_in(sys::EventLoop &loop)
@@ -263,15 +270,17 @@ base::Result<void> WorkerPlane::keep_in(sys::EventLoop &loop)
     return {};
 }
 
-void WorkerPlane::forget_spare_sockets()
+bool WorkerPlane::free_port(std::uint16_t port)
 {
-    plane_.close_spare_sockets();
-    keep_sockets();
+    return free_ports(plane_.close_spare_sockets(port));
 }
 
-bool WorkerPlane::free_ports()
+bool WorkerPlane::free_ports(const std::vector<std::uint64_t> &closed)
 {
-    forget_spare_sockets();
+    for (const std::uint64_t cookie : closed)
+        store_.forget(name_of(cookie));
+    if (committed_)
+        store_.forget_others(kSocket, sockets());
     return store_.wait_for_closing();
 }
 
@@ -279,7 +288,8 @@ base::Result<bool> WorkerPlane::open_path(const std::string &connection, std::si
 {
     auto opened = plane_.open_path(connection, path);
     // It may be held by our own, of another configuration.
-    if (!opened && opened.error().code == base::ErrorCode::kAddressInUse && free_ports())
+    if (!opened && opened.error().code == base::ErrorCode::kAddressInUse &&
+        free_ports(plane_.close_spare_sockets(connection, path)))
         opened = plane_.open_path(connection, path);
     return opened;
 }
@@ -287,18 +297,24 @@ base::Result<bool> WorkerPlane::open_path(const std::string &connection, std::si
 base::Result<void> WorkerPlane::commit()
 {
     auto committed = plane_.commit();
-    if (committed)
+    if (committed) {
+        committed_ = true;
         keep_sockets();
+    }
     return committed;
+}
+
+WorkerPlane::Sockets WorkerPlane::sockets() const
+{
+    Sockets all;
+    plane_.visit_path_sockets(
+        [&](const plane::UdpSocket &socket) { all.emplace(name_of(socket.cookie()), socket.fd()); });
+    return all;
 }
 
 void WorkerPlane::keep_sockets()
 {
-    std::map<std::string, int> sockets;
-    plane_.visit_path_sockets([&](const plane::UdpSocket &socket) {
-        sockets.emplace(fmt::format("{}{:x}", kSocket, socket.cookie()), socket.fd());
-    });
-    if (!store_.keep_just(kSocket, sockets) && more_)
+    if (!store_.keep_just(kSocket, sockets()) && more_)
         more_->set(sys::now() + kKeepingPause);
 }
 

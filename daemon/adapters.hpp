@@ -10,6 +10,8 @@
 #include "daemon/sys/descriptor_store.hpp"
 #include "daemon/sys/event_loop.hpp"
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -91,10 +93,11 @@ public:
     WorkerPlane(plane::Plane &plane, sys::DescriptorStore &store);
     // Before any path is opened: the loop that this goes on in when there is more to be kept than goes at once.
     base::Result<void> keep_in(sys::EventLoop &loop);
-    // Lets go of the sockets from before that no path has used.
-    void forget_spare_sockets();
-    // The same, and waits until the ports of sockets that were let go are free; false if there are none.
-    bool free_ports();
+    // Closes the sockets from before that no path has used.
+    void close_spare_sockets() { plane_.close_spare_sockets(); }
+    // Before any path is opened: lets go of the sockets from before that have the port, and waits until it is free;
+    // false if there are none.
+    bool free_port(std::uint16_t port);
 
     base::Result<void> add_tunnel(const std::string &name) override;
     void set_connection(const core::ConnectionParameters &parameters) override { plane_.set_connection(parameters); }
@@ -138,11 +141,18 @@ public:
     service::Counters tunnel_statistics(const std::string &tunnel) override;
 
 private:
+    // By the names that they have in the store.
+    using Sockets = std::map<std::string, int>;
+    Sockets sockets() const;
     void keep_sockets();
+    // Lets go of sockets that are closed, and of those from before with these numbers, and waits until that is done;
+    // false if there are none.
+    bool free_ports(const std::vector<std::uint64_t> &closed);
 
     plane::Plane &plane_;
     sys::DescriptorStore &store_;
     std::optional<sys::Timer> more_; // to be kept
+    bool committed_ = false;         // before, what is kept is what the process before this one had
 };
 
 // The control port, of both IP versions where the kernel has them.

@@ -497,7 +497,8 @@ base::Result<void> run(const std::string &directory, sys::DescriptorStore &store
         return interface->tunnels.empty() ? UdpControlPort() : UdpControlPort::open(interface->cmdport_local);
     };
     auto control_port = open_control_port();
-    if (!control_port && control_port.error().code == base::ErrorCode::kAddressInUse && data_plane.free_ports())
+    if (!control_port && control_port.error().code == base::ErrorCode::kAddressInUse &&
+        data_plane.free_port(interface->cmdport_local))
         control_port = open_control_port();
     if (!control_port)
         return base::Failure(control_port.error());
@@ -511,7 +512,7 @@ base::Result<void> run(const std::string &directory, sys::DescriptorStore &store
     if (std::none_of(manager.connections().begin(), manager.connections().end(),
                      [](const auto &connection) { return is_privileged(connection->config.local_port); }))
         sys::drop_capability(CAP_NET_BIND_SERVICE);
-    data_plane.forget_spare_sockets();
+    data_plane.close_spare_sockets();
     store.forget_rest();
     kept.forget_rest();
     kept.confirm(sys::now());

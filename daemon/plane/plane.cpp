@@ -319,10 +319,38 @@ std::shared_ptr<UdpSocket> Plane::connect(const core::PathParameters &path)
     return socket;
 }
 
-void Plane::add_spare_socket(sys::FileDescriptor socket)
+bool Plane::add_spare_socket(sys::FileDescriptor socket)
 {
-    if (const auto place = UdpSocket::place_of(socket.get()))
-        spare_.try_emplace(*place, std::move(socket));
+    const auto place = UdpSocket::place_of(socket.get());
+    return place && spare_.try_emplace(*place, std::move(socket)).second;
+}
+
+std::vector<std::uint64_t> Plane::close_spare_sockets(std::uint16_t port)
+{
+    return close_spare_sockets([&](const UdpSocketPlace &place) { return place.local.port == port; });
+}
+
+std::vector<std::uint64_t> Plane::close_spare_sockets(const std::string &connection, std::size_t path)
+{
+    const ConnectionEntry *entry = find(connection);
+    if (entry == nullptr || path >= entry->parameters.paths.size())
+        return {};
+    const core::PathParameters &parameters = entry->parameters.paths[path];
+    const unsigned scope = if_nametoindex(parameters.interface.c_str());
+    return close_spare_sockets(
+        [&](const UdpSocketPlace &place) { return place.local == parameters.local && place.scope == scope; });
+}
+
+std::vector<std::uint64_t> Plane::close_spare_sockets(const std::function<bool(const UdpSocketPlace &)> &is_in_the_way)
+{
+    std::vector<std::uint64_t> closed;
+    std::erase_if(spare_, [&](const auto &spare) {
+        if (!is_in_the_way(spare.first))
+            return false;
+        closed.push_back(UdpSocket::cookie_of(spare.second.get()));
+        return true;
+    });
+    return closed;
 }
 
 std::shared_ptr<UdpSocket> Plane::find_spare(const base::Endpoint &local, const std::string &interface,

@@ -30,9 +30,13 @@ public:
     // It must outlive the plane.
     void keep_state(KeptState &state) noexcept { kept_ = &state; }
     // A socket of another process, of whichever path: one that is opened uses it if it would make such a one otherwise.
-    // What is of no use is closed at once, or with close_spare_sockets().
-    void add_spare_socket(sys::FileDescriptor socket);
+    // What is of no use is closed at once (false), or with close_spare_sockets().
+    bool add_spare_socket(sys::FileDescriptor socket);
     void close_spare_sockets() noexcept { spare_.clear(); }
+    // Closes those that keep others from using a port on any address, or just from where a path is bound. Returns their
+    // numbers, as of UdpSocket::cookie().
+    std::vector<std::uint64_t> close_spare_sockets(std::uint16_t port);
+    std::vector<std::uint64_t> close_spare_sockets(const std::string &connection, std::size_t path);
     // Calls back for the sockets of all paths, as of the last commit; for one of several paths more than once.
     void visit_path_sockets(const std::function<void(const UdpSocket &)> &callback) const;
 
@@ -136,6 +140,7 @@ private:
                                           const std::optional<base::Endpoint> &remote);
     // A connected socket for the path; null if it is better served by the one that listens, or has no route yet.
     std::shared_ptr<UdpSocket> connect(const core::PathParameters &path);
+    std::vector<std::uint64_t> close_spare_sockets(const std::function<bool(const UdpSocketPlace &)> &is_in_the_way);
     base::Result<std::unique_ptr<ForwardingState>> build(std::size_t worker) const;
     void add_sockets(ForwardingState &state) const;
 

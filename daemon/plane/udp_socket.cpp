@@ -51,7 +51,7 @@ template <typename Function> std::optional<base::Endpoint> ask_endpoint(Function
 } // namespace
 
 UdpSocket::UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope) noexcept
-    : fd_(std::move(fd)), is_v4_(is_v4), scope_(scope)
+    : fd_(std::move(fd)), is_v4_(is_v4), scope_(scope), cookie_(cookie_of(fd_.get()))
 {
     if (!set_option(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, kDataBuffer))
         set_option(fd_.get(), SOL_SOCKET, SO_RCVBUF, kDataBuffer);
@@ -62,8 +62,6 @@ UdpSocket::UdpSocket(sys::FileDescriptor fd, bool is_v4, unsigned scope) noexcep
     set_option(fd_.get(), IPPROTO_UDP, UDP_GRO, 1); // without it each datagram comes alone, which works too
     if (get_option(fd_.get(), IPPROTO_UDP, UDP_SEGMENT))
         largest_segment_ = SIZE_MAX;
-    socklen_t length = sizeof cookie_;
-    getsockopt(fd_.get(), SOL_SOCKET, SO_COOKIE, &cookie_, &length);
 }
 
 base::Result<std::shared_ptr<UdpSocket>> UdpSocket::listen(const base::Endpoint &local, const std::string &interface)
@@ -113,6 +111,14 @@ std::optional<UdpSocketPlace> UdpSocket::place_of(int fd) noexcept
         get_option(fd, SOL_SOCKET, SO_TYPE) != SOCK_DGRAM || get_option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_UDP)
         return std::nullopt;
     return UdpSocketPlace{*local, static_cast<unsigned>(*scope), ask_endpoint(getpeername, fd)};
+}
+
+std::uint64_t UdpSocket::cookie_of(int fd) noexcept
+{
+    std::uint64_t cookie = 0;
+    socklen_t length = sizeof cookie;
+    getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length);
+    return cookie;
 }
 
 std::shared_ptr<UdpSocket> UdpSocket::adopt(sys::FileDescriptor fd, const UdpSocketPlace &place)

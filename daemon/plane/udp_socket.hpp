@@ -35,6 +35,8 @@ public:
                                                             const base::Endpoint &remote);
     // Where a descriptor of another process is bound; nothing if it is of no such socket.
     static std::optional<UdpSocketPlace> place_of(int fd) noexcept;
+    // The kernel's number of a socket, which no other has before the next boot.
+    static std::uint64_t cookie_of(int fd) noexcept;
     // One that another process has made there, with all that waits in it.
     static std::shared_ptr<UdpSocket> adopt(sys::FileDescriptor fd, const UdpSocketPlace &place);
 
@@ -43,7 +45,6 @@ public:
                                                  const base::Endpoint &remote);
 
     int fd() const noexcept { return fd_.get(); }
-    // The kernel's number of the socket, which no other has before the next boot.
     std::uint64_t cookie() const noexcept { return cookie_; }
     // Index of the interface that it is bound to.
     unsigned scope() const noexcept { return scope_; }
