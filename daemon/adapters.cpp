@@ -324,6 +324,7 @@ base::Result<void> WorkerPlane::add_tunnel(const std::string &name)
         if (plane_.adopt_tunnel(name, std::move(kept)))
             return {};
         store_.forget(name);
+        store_.wait_for_closing(); // while it is open, there is no other of that name
     }
     auto added = plane_.add_tunnel(name);
     if (added)

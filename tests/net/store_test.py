@@ -4,16 +4,19 @@
 this script's own, which lets go of a descriptor as late as it may."""
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
 import socket
+import struct
 import sys
 import threading
 
 import lab
 
 TUNNEL = ('10.0.0.2/24', 'fec0::2/64')
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454ca, 1, 0x1000  # <linux/if_tun.h>
 MANY = 100  # connections, whose sockets are more than go into the store, or leave it, at once
 
 # Gets descriptors as sd_listen_fds(3) says, and becomes what its arguments name.
@@ -155,6 +158,17 @@ class Store(lab.LabTest):
         daemon.wait_ready()
         self.assertNotIn('disabled', daemon.log())
         self.assertEqual(len(self.manager.released), 1)
+
+    def test_tunnel_that_is_refused(self):
+        """One of the same name is made as soon as it is closed."""
+        with self.net['a'].inside():
+            tun = os.open('/dev/net/tun', os.O_RDWR | os.O_CLOEXEC)
+            fcntl.ioctl(tun, TUNSETIFF, struct.pack('16sH22x', b'tun0', IFF_TUN | IFF_NO_PI))
+        self.manager.store['tun0'] = tun
+        daemon = self.manager.start(self.net['a'], self.config('config', lab.DATA_PORT + 1))
+        daemon.wait_ready()
+        self.assertEqual(self.manager.released, ['tun0'])
+        lab.wait_for(lambda: 'tun0' in self.manager.store, 'the new one is kept')
 
     def test_ports_that_are_used_again(self):
         """While the store still has the sockets that had them, and has not even been told of all."""
