@@ -314,7 +314,14 @@ WorkerPlane::Sockets WorkerPlane::sockets() const
 
 void WorkerPlane::keep_sockets()
 {
-    if (!store_.keep_just(kSocket, sockets()) && more_)
+    std::vector<std::uint64_t> present;
+    plane_.visit_path_sockets([&](const plane::UdpSocket &socket) { present.push_back(socket.cookie()); });
+    if (kept_ == present)
+        return; // most changes are of something else
+    kept_.reset();
+    if (store_.keep_just(kSocket, sockets()))
+        kept_ = std::move(present);
+    else if (more_)
         more_->set(sys::now() + kKeepingPause);
 }
 

@@ -151,8 +151,9 @@ private:
 
     plane::Plane &plane_;
     sys::DescriptorStore &store_;
-    std::optional<sys::Timer> more_; // to be kept
-    bool committed_ = false;         // before, what is kept is what the process before this one had
+    std::optional<sys::Timer> more_;                 // to be kept
+    std::optional<std::vector<std::uint64_t>> kept_; // the numbers of the sockets, if the store has just these
+    bool committed_ = false;                         // before, what is kept is what the process before this one had
 };
 
 // The control port, of both IP versions where the kernel has them.
