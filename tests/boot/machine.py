@@ -96,7 +96,12 @@ class Machine:
         lab.wait_for(lambda: self._leader() not in (before, None), f'{self.host.name} reboots', BOOT_PATIENCE)
         self._wait_for_boot()
 
+    def ping(self, address, *options, count=10):
+        return lab.ping(self.run, address, *options, count=count)
+
     def journal(self, *options):
+        """With all that was said before."""
+        self.run('journalctl', '--sync')
         return self.run('journalctl', '--no-pager', '-o', 'cat', *options)
 
     def property(self, name, unit='mptd'):

@@ -177,7 +177,7 @@ class Restart(lab.LabTest):
         self.ping()
 
     def ping(self):
-        self.assertIn(' 0% packet loss', self.a.run('ping', '-q', '-c', 10, '-i', 0.02, PEER['a']))
+        self.a.ping(PEER['a'])
 
     def paths(self, host):
         said = host.complete('mpt', 'status', '--json')
@@ -219,7 +219,7 @@ class Restart(lab.LabTest):
         self.assertEqual(self.tunnel(self.a), interface)
         self.assertEqual(self.sockets(), sockets, 'the sockets are those from before')
         self.assertEqual(said, '', 'the kernel has nothing to tell of interfaces, addresses and routes')
-        self.assertEqual(self.paths(self.b), ['up', 'up'])
+        self.wait_for_paths(self.b, 'up', 'up')
         self.ping()
         return ends
 
@@ -260,8 +260,9 @@ class Restart(lab.LabTest):
             self.a.run('sh', '-c', f'kill -SEGV {before}; until [ "$(systemctl show --value -p ActiveState {UNIT})" != active ]; do :; done; '
                                    f'until [ "$(systemctl show --value -p ActiveState {UNIT})" = active ]; do :; done')
             before = self.a.property('MainPID')
-        self.assertIn('has failed soon after its start', self.a.journal('-u', UNIT, '-n', 40))
+        lab.wait_for(lambda: 'has failed soon after its start' in self.a.journal('-u', UNIT, '-n', 40), 'it is told')
         self.wait_for_paths(self.a, 'up', 'up')
+        self.wait_for_paths(self.b, 'up', 'up')
         self.ping()
 
     def test_a_start_that_fails(self):

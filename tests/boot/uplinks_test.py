@@ -188,7 +188,7 @@ class NetworkManager(Leased):
 
     def test_tunnel_is_left_alone(self):
         """Whatever NetworkManager is told; and others' interfaces of that kind are not."""
-        lab.wait_for(lambda: self.states()['tun0'] == 'unmanaged', 'NetworkManager knows')
+        lab.wait_for(lambda: self.states().get('tun0') == 'unmanaged', 'NetworkManager knows')
         with self.untouched_tunnel():
             for verb in ('connect', 'disconnect', 'reapply'):
                 self.assertNotEqual(self.host.complete('nmcli', '--wait', '5', 'device', verb, 'tun0').returncode, 0)
@@ -218,7 +218,7 @@ class NetworkManager(Leased):
         self.host.run('nmcli', 'connection', 'up', 'up2')
         self.wait_for_path(2, metered=True)
         self.host.run('systemctl', 'restart', UNIT)
-        self.assertTrue(self.path(2)['metered'])
+        self.wait_for_path(2, metered=True)
         self.host.run('systemctl', 'stop', UNIT)
         for action in ('up', 'down'):
             began = time.monotonic()
@@ -247,7 +247,7 @@ class Networkd(Leased):
             self.host.run('systemctl', 'restart', 'systemd-networkd')
             self.wait_for_leases()
         self.host.run('systemctl', 'restart', UNIT)
-        self.assertTrue(self.path(2)['metered'])
+        self.wait_for_path(2, metered=True)
         self.serve(2, 7)
         self.host.run('networkctl', 'reconfigure', 'eth2')
         self.wait_for_leases()
