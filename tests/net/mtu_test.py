@@ -11,7 +11,7 @@ import struct
 import threading
 
 import lab
-from networks_test import HOST, ROUTER, forward, with_networks
+from sites import HOST, ROUTER, SitesTest, forward, with_networks
 
 MTU = 1440
 SYN, ACK = 2, 16
@@ -33,17 +33,10 @@ def announced_mss(packet, version):
     return packet[start + 13], None
 
 
-class Sites(lab.LabTest):
-    """Two routers, a and b, with two paths between them, and a host behind each: c behind a, d behind b."""
-
+class Sites(SitesTest):
     def setUp(self):
-        self.net = self.make_lab('a', 'b', 'c', 'd')
-        self.net.figure3()
-        for router, host, number in (('a', 'c', 1), ('b', 'd', 2)):
-            self.net.link(router, host, 'lan', [f'192.168.{number}.1/24', f'fd0{number}::1/64', ROUTER],
-                          [f'192.168.{number}.5/24', f'fd0{number}::5/64', HOST])
-            self.net[host].run('ip', 'route', 'add', 'default', 'via', f'192.168.{number}.1')
-            self.net[host].run('ip', '-6', 'route', 'add', 'default', 'via', f'fd0{number}::1')
+        super().setUp()
+        for router in 'ab':
             forward(self.net[router])
 
     def start(self, router, **keys):

@@ -12,27 +12,16 @@ import subprocess
 import time
 
 import lab
+from sites import HOST, ROUTER, SitesTest, forward, with_networks
 
 SERVER = '203.0.113.9'
 SERVER6 = '2001:db8:113::9'
-HOST, ROUTER = 'fe80::5/64', 'fe80::1/64'  # a router asks for its neighbours from a link-local address
-
-
-def with_networks(text, *pairs):
-    """The connection's file with networks: pairs of source and destination."""
-    text = text.replace('network_count = 0', f'network_count = {len(pairs)}')
-    return text + lab.ini((f'net_{number}', {'ip_ver': 6 if ':' in source else 4, 'src_addr': source, 'dst_addr': destination})
-                          for number, (source, destination) in enumerate(pairs))
 
 
 def routing(host):
     """All routes and rules as ip(8) prints them."""
     return '\n'.join(host.run('ip', '-d', *what.split())
                      for what in ('-4 route show table all', '-6 route show table all', '-4 rule show', '-6 rule show'))
-
-
-def forward(host, on=1):
-    host.run('sysctl', '-q', '-w', f'net.ipv4.ip_forward={on}', f'net.ipv6.conf.all.forwarding={on}')
 
 
 def way(host, *packet):
@@ -55,20 +44,12 @@ def counted(host, name):
     return next(entry['counter']['packets'] for entry in said['nftables'] if 'counter' in entry)
 
 
-class Sites(lab.LabTest):
-    """Two routers, a and b, with two paths between them, and a host behind each: c behind a, d behind b."""
-
+class Sites(SitesTest):
     TUNNELS = {'a': ('10.0.0.2/24', 'fec0::2/64'), 'b': ('10.0.0.3/24', 'fec0::3/64')}
     NETWORKS = [('192.168.1.0/24', '192.168.2.0/24'), ('fd01::/64', 'fd02::/64')]
 
     def setUp(self):
-        self.net = self.make_lab('a', 'b', 'c', 'd')
-        self.net.figure3()
-        for router, host, number in (('a', 'c', 1), ('b', 'd', 2)):
-            self.net.link(router, host, 'lan', [f'192.168.{number}.1/24', f'fd0{number}::1/64', ROUTER],
-                          [f'192.168.{number}.5/24', f'fd0{number}::5/64', HOST])
-            self.net[host].run('ip', 'route', 'add', 'default', 'via', f'192.168.{number}.1')
-            self.net[host].run('ip', '-6', 'route', 'add', 'default', 'via', f'fd0{number}::1')
+        super().setUp()
         self.before = {name: routing(self.net[name]) for name in 'ab'}
 
     def start(self, router, networks=None, **keys):
