@@ -4,32 +4,18 @@
 changes of their uplinks by NetworkManager and wrong configurations. Times are printed, not judged."""
 
 import json
-import os
 import re
 import subprocess
 import time
 
 import machine
 import lab
-from machine import install
+from machine import install, older_package, package, say
 
 UNIT = 'mptd.service'
 LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 2000}
 PEER = {'a': '10.0.0.3', 'b': '10.0.0.2'}
 ALLOWED = {'cap_net_admin': 12, 'cap_net_bind_service': 10}
-
-DEBIAN = PACKAGE = OLDER = None  # set up once
-
-
-def setUpModule():
-    global DEBIAN, PACKAGE, OLDER
-    shared = lab.Lab()
-    DEBIAN = machine.unpack_root(shared.directory / 'debian')
-    PACKAGE, OLDER = machine.build_package(shared.directory)
-
-
-def say(text):
-    print(f'# {text}', flush=True)
 
 
 def masks(host, thread):
@@ -41,14 +27,14 @@ def masks(host, thread):
 class Lint(lab.LabTest):
     def test_lintian(self):
         """Of a build without debugging symbols: their absence is no finding."""
-        done = subprocess.run(['lintian', '--allow-root', '--fail-on', 'error,warning', PACKAGE], capture_output=True, text=True, check=False)
+        done = subprocess.run(['lintian', '--allow-root', '--fail-on', 'error,warning', package()], capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stdout), (0, ''))
 
 
 class Package(lab.LabTest):
     def setUp(self):
         self.net = self.make_lab('a')
-        self.host = machine.Machine(self.net['a'], DEBIAN)
+        self.host = machine.Machine(self.net['a'])
 
     def is_active(self):
         return self.host.property('ActiveState') == 'active'
@@ -57,7 +43,7 @@ class Package(lab.LabTest):
         """Installed, enabled, upgraded, removed and purged: nothing starts by itself, and nothing stays."""
         host = self.host
         files, accounts = host.files(), host.accounts()
-        install(host, OLDER)
+        install(host, older_package())
         self.assertFalse(self.is_active(), 'nothing runs that nobody wanted')
         self.assertEqual(host.complete('systemctl', 'is-enabled', UNIT).stdout.strip(), 'disabled')
         self.assertEqual(host.run('stat', '-c', '%U:%G %a', '/etc/mpt/connections').strip(), 'root:mptd 2770')
@@ -71,7 +57,7 @@ class Package(lab.LabTest):
         say(host.run('systemd-analyze', 'security', '--no-pager', UNIT).splitlines()[-1])
 
         process = host.property('MainPID')
-        install(host, PACKAGE)
+        install(host, package())
         self.assertTrue(self.is_active())
         self.assertNotEqual(host.property('MainPID'), process, 'the new one runs after an upgrade')
         self.assertEqual(host.property('NRestarts'), '0')
@@ -84,7 +70,7 @@ class Package(lab.LabTest):
         self.assertEqual({place for place in left if not re.match(r'/etc/mpt(/|$)|/etc/systemd/system/|/var/lib/mptd$', place)}, set(),
                          'nothing else but that it is enabled, and its state')
         self.assertNotIn('mptd', host.run('find', '/run', '-name', '*mptd*'))
-        install(host, PACKAGE)
+        install(host, package())
         host.run('systemctl', 'start', UNIT)
         self.assertIn('tun0', host.run('ip', '-br', 'link'))
         host.run('apt-get', '-q', '-y', 'purge', 'mptd')
@@ -94,7 +80,7 @@ class Package(lab.LabTest):
     def test_keys(self):
         """Keys reach the service as credentials, which only it can read; no folder of keys is no reason not to start."""
         host = self.host
-        install(host, PACKAGE)
+        install(host, package())
         host.run('systemctl', 'start', UNIT)
         self.assertTrue(self.is_active())
         host.write('/etc/mpt/keys/link', '0123\n', mode=0o600)
@@ -113,9 +99,9 @@ class Pair(lab.LabTest):
         cls.net = lab.Lab('a', 'b')
         cls.net.link('a', 'b', 'eth1')
         cls.net.link('a', 'b', 'eth2')
-        cls.machines = {name: machine.Machine(cls.net[name], DEBIAN) for name in 'ab'}
+        cls.machines = {name: machine.Machine(cls.net[name]) for name in 'ab'}
         for name, host in cls.machines.items():
-            install(host, OLDER)
+            install(host, older_package())
             host.write('/etc/mpt/interface.conf', lab.tunnels((f'{lab.tunnel_address(name, 4)}/24', f'{lab.tunnel_address(name, 6)}/64')))
             host.write('/etc/mpt/connections/link.conf',
                        lab.connection(lab.tunnel_address(name, 4), PEER[name], [{**path, **LINK_KEYS} for path in lab.figure3_paths(name)]))
@@ -345,9 +331,4 @@ class Pair(lab.LabTest):
 
 
 if __name__ == '__main__':
-    if os.geteuid() == 0:
-        machine.require()
-    try:
-        lab.main()
-    finally:
-        machine.remove_groups()
+    machine.main()

@@ -12,21 +12,12 @@ import time
 
 import machine
 import lab
-from machine import install
+from machine import install, package
 
 UNIT = 'mptd.service'
 CONNECTIONS = '/etc/mpt/connections'
 LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 2000}
 PEER = '10.0.0.3'
-
-DEBIAN = PACKAGE = None  # set up once
-
-
-def setUpModule():
-    global DEBIAN, PACKAGE
-    shared = lab.Lab()
-    DEBIAN = machine.unpack_root(shared.directory / 'debian')
-    PACKAGE, _ = machine.build_package(shared.directory)
 
 
 class Installation(lab.LabTest):
@@ -35,7 +26,7 @@ class Installation(lab.LabTest):
         place = self.make_lab().directory / 'installed'
         subprocess.run(['meson', 'install', '-C', os.environ['BUILD'], '--no-rebuild', '--quiet', '--destdir', place], check=True, stdout=subprocess.DEVNULL)
         installed = {(str(path.relative_to(place)), path.stat().st_mode & 0o7777) for path in place.rglob('*') if not path.is_dir()}
-        said = subprocess.run(['dpkg-deb', '--fsys-tarfile', PACKAGE], check=True, capture_output=True).stdout
+        said = subprocess.run(['dpkg-deb', '--fsys-tarfile', package()], check=True, capture_output=True).stdout
         listed = subprocess.run(['tar', '-tv'], input=said, check=True, capture_output=True).stdout.decode()
         packed = set()
         for mode, name in re.findall(r'^-(\S+)\s+root/root\s+.* \./(.*)$', listed, re.M):
@@ -52,8 +43,8 @@ class Faults(lab.LabTest):
     def setUpClass(cls):
         cls.net = lab.Lab('a', 'b')
         cls.net.figure3()
-        cls.host = machine.Machine(cls.net['a'], DEBIAN)
-        install(cls.host, PACKAGE)
+        cls.host = machine.Machine(cls.net['a'])
+        install(cls.host, package())
         cls.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64'), mtu='auto', stun_servers='stun.test'))
         cls.host.run('sh', '-c', 'echo 10.1.1.3 stun.test >>/etc/hosts')
         paths = [{**path, **LINK_KEYS} for path in lab.figure3_paths('a')]
@@ -209,9 +200,4 @@ class Faults(lab.LabTest):
 
 
 if __name__ == '__main__':
-    if os.geteuid() == 0:
-        machine.require()
-    try:
-        lab.main()
-    finally:
-        machine.remove_groups()
+    machine.main()

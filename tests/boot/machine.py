@@ -4,6 +4,7 @@ a lab; and the package of mptd. Needs root. Everything is gone again after Lab.c
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -25,9 +26,9 @@ ENVIRONMENT = {'HOME': '/root', 'LANG': 'C.UTF-8', 'PATH': '/usr/local/sbin:/usr
 
 
 class Machine:
-    """A machine that has booted, in the namespace of a host of a lab."""
+    """A machine that has booted, in the namespace of a host of a lab: a clean Debian."""
 
-    def __init__(self, host, root):
+    def __init__(self, host):
         self.host = host
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix='machine-', dir=host.lab.directory))
         self._console = self.directory / 'console'
@@ -35,7 +36,7 @@ class Machine:
         mounts.mkdir()
         with self._console.open('wb') as console:
             self._process = subprocess.Popen(
-                ['setpriv', '--pdeathsig', 'KILL', '--', 'unshare', '--mount', HERE / 'nspawn', host.name, host.namespace, root, mounts],
+                ['setpriv', '--pdeathsig', 'KILL', '--', 'unshare', '--mount', HERE / 'nspawn', host.name, host.namespace, debian(), mounts],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         host.lab.processes.append(self._process)
         self._wait_for_boot()
@@ -176,10 +177,18 @@ def remove_groups():
     subprocess.run(['unshare', '--mount', 'bash', '-c', script, str(os.getpid())], check=False)
 
 
-def unpack_root(directory):
-    """A clean Debian there, from the archive that the environment variable ROOTFS names; made if it is missing."""
+@functools.cache
+def _shared():
+    """A folder of all the tests of a script."""
+    return lab.Lab().directory
+
+
+@functools.cache
+def debian():
+    """A clean Debian, from the archive that the environment variable ROOTFS names; made if it is missing."""
     archive = pathlib.Path(os.environ['ROOTFS'])
     subprocess.run([HERE / 'rootfs', archive], check=True)
+    directory = _shared() / 'debian'
     directory.mkdir()
     subprocess.run(['tar', '-C', directory, '--numeric-owner', '--exclude=./dev/*', '-xf', archive], check=True)
     for place in ('usr/sbin/policy-rc.d', 'etc/fstab'):
@@ -188,9 +197,20 @@ def unpack_root(directory):
     return directory
 
 
-def build_package(directory):
-    """The package of the build that BUILD names, and the same with a lower version: both files. Built once for all tests of the build; they
-    are kept beside the archive that ROOTFS names."""
+def package():
+    """The file of the package of the build that BUILD names."""
+    return _packages()[0]
+
+
+def older_package():
+    """The same with a lower version."""
+    return _packages()[1]
+
+
+@functools.cache
+def _packages():
+    """Both. Built once for all tests of the build; they are kept beside the archive that ROOTFS names."""
+    directory = _shared()
     kept = pathlib.Path(os.environ['ROOTFS']).with_name('package')
     kept.mkdir(parents=True, exist_ok=True)
     content = _package_content()
@@ -234,7 +254,22 @@ def install(host, package):
     host.run('apt-get', '-q', '-y', '--no-install-recommends', 'install', f'/var/tmp/{package.name}')
 
 
-def require():
+def say(text):
+    """Beside the tests' results."""
+    print(f'# {text}', flush=True)
+
+
+def main():
+    """Runs the tests of the calling script."""
+    if os.geteuid() == 0:
+        _require()
+    try:
+        lab.main()
+    finally:
+        remove_groups()
+
+
+def _require():
     """Says why, and ends, if machines cannot boot here."""
     for program in ('systemd-nspawn', 'mmdebstrap', 'dpkg-buildpackage', 'dh', 'lintian', 'nsenter', 'dnsmasq'):
         if shutil.which(program) is None:

@@ -18,7 +18,7 @@ import time
 
 import machine
 import lab
-from machine import install
+from machine import install, older_package, package, say
 
 UNIT = 'mptd.service'
 LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 400}
@@ -26,19 +26,6 @@ PEER = {'a': '10.0.0.3', 'b': '10.0.0.2'}
 DROPIN = f'/run/systemd/system/{UNIT}.d/test.conf'
 RESTARTS, CRASHES = 10, 5
 SOON = 2  # seconds, in which a process that fails has failed soon after its start
-
-DEBIAN = PACKAGE = OLDER = None  # set up once
-
-
-def setUpModule():
-    global DEBIAN, PACKAGE, OLDER
-    shared = lab.Lab()
-    DEBIAN = machine.unpack_root(shared.directory / 'debian')
-    PACKAGE, OLDER = machine.build_package(shared.directory)
-
-
-def say(text):
-    print(f'# {text}', flush=True)
 
 
 class Stream:
@@ -149,9 +136,9 @@ class Restart(lab.LabTest):
     def setUpClass(cls):
         cls.net = lab.Lab('a', 'b')
         cls.net.figure3()
-        cls.machines = {name: machine.Machine(cls.net[name], DEBIAN) for name in 'ab'}
+        cls.machines = {name: machine.Machine(cls.net[name]) for name in 'ab'}
         for name, host in cls.machines.items():
-            install(host, OLDER)
+            install(host, older_package())
             host.write('/etc/mpt/interface.conf', lab.tunnels((f'{lab.tunnel_address(name, 4)}/24', f'{lab.tunnel_address(name, 6)}/64')))
             host.write('/etc/mpt/connections/link.conf', cls.connection(name))
             # a system call that the unit does not allow is no error to get over here, but the end
@@ -233,7 +220,7 @@ class Restart(lab.LabTest):
             kinds = (('a restart', RESTARTS, lambda process: self.a.run('systemctl', 'restart', UNIT)),
                      ('a crash', CRASHES, lambda process: self.a.run('kill', '-SEGV', process)),
                      ('a hang (watchdog: 2 s)', 1, lambda process: self.a.run('kill', '-STOP', process)),
-                     ('an upgrade', 1, lambda process: install(self.a, PACKAGE)))
+                     ('an upgrade', 1, lambda process: install(self.a, package())))
             for what, times, how in kinds:
                 ends = []
                 for _ in range(times):
@@ -349,9 +336,4 @@ class Restart(lab.LabTest):
 
 
 if __name__ == '__main__':
-    if os.geteuid() == 0:
-        machine.require()
-    try:
-        lab.main()
-    finally:
-        machine.remove_groups()
+    machine.main()

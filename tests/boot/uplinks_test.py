@@ -14,7 +14,7 @@ import time
 
 import machine
 import lab
-from machine import install
+from machine import install, package, say
 
 UNIT = 'mptd.service'
 SERVER, PEER = '203.0.113.9', '10.0.0.3'
@@ -22,19 +22,6 @@ DISPATCHER = '/usr/lib/networkd-dispatcher/routable.d/50-mptd'
 LINK_KEYS = {'keepalive_msec': 100, 'dead_msec': 1000}
 AUTHENTICATION = {'auth_type': 3, 'auth_key': 'c3' * 32}
 ETH_P_ALL = 3
-
-DEBIAN = PACKAGE = None  # set up once
-
-
-def setUpModule():
-    global DEBIAN, PACKAGE
-    shared = lab.Lab()
-    DEBIAN = machine.unpack_root(shared.directory / 'debian')
-    PACKAGE, _ = machine.build_package(shared.directory)
-
-
-def say(text):
-    print(f'# {text}', flush=True)
 
 
 class Leased(lab.LabTest):
@@ -54,8 +41,8 @@ class Leased(lab.LabTest):
         paths = [lab.path('eth0', SERVER, '0.0.0.0', private_ipaddr=SERVER, **LINK_KEYS)] * 2
         self.server = lab.Daemon(net['s'], lab.write_config(net.directory / 's', lab.tunnels((f'{PEER}/24', 'fec0::3/64')),
                                                             link=lab.connection(PEER, '10.0.0.2', paths, **AUTHENTICATION)))
-        self.host = machine.Machine(net['a'], DEBIAN)
-        install(self.host, PACKAGE)
+        self.host = machine.Machine(net['a'])
+        install(self.host, package())
         paths = [lab.path(f'eth{number}', '0.0.0.0', SERVER, private_ipaddr='0.0.0.0', gateway_ipaddr='0.0.0.0', **LINK_KEYS) for number in (1, 2)]
         self.host.write('/etc/mpt/interface.conf', lab.tunnels(('10.0.0.2/24', 'fec0::2/64')))
         self.host.write('/etc/mpt/connections/link.conf', lab.connection('10.0.0.2', PEER, paths, **AUTHENTICATION), mode=0o640)
@@ -260,9 +247,4 @@ class Networkd(Leased):
 
 
 if __name__ == '__main__':
-    if os.geteuid() == 0:
-        machine.require()
-    try:
-        lab.main()
-    finally:
-        machine.remove_groups()
+    machine.main()
