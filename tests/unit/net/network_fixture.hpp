@@ -2,12 +2,14 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <string>
+#include <thread>
 
 namespace mpt::net {
 
@@ -35,6 +37,16 @@ protected:
             output += piece.data();
         EXPECT_TRUE(pipe && pclose(pipe) == 0) << command << ": " << output;
         return output;
+    }
+
+    // Until the command prints this too: some things the kernel does later than it says.
+    static void wait_for_output(const std::string &command, const std::string &expected)
+    {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (run(command).find(expected) == std::string::npos) {
+            ASSERT_LT(std::chrono::steady_clock::now(), end) << expected << " is not in " << run(command);
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
     }
 
     static void make_tun() { run("ip tuntap add dev tun0 mode tun"); }

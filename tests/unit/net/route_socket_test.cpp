@@ -247,6 +247,7 @@ TEST_F(RouteSocketTest, LeavesTheRoutesOfOthersAlone)
     EXPECT_OK(socket().add_address("tun0", prefix("fd09::2/64")));
     run("ip route add 10.20.0.0/16 dev tun0");
     run("ip -6 route add fd20::/32 dev tun0");
+    wait_for_output("ip -6 route show table local", "local fd09::2 dev tun0");
     const std::string before = run("ip route show table all") + run("ip -6 route show table all");
     for (const char *destination : {"10.20.0.0/16", "fd20::/32"}) {
         const Route route{.destination = prefix(destination), .interface = "tun0"};

@@ -48,7 +48,7 @@ protected:
         NetworkTest::SetUp();
         if (IsSkipped() || HasFatalFailure())
             return;
-        run("ip link set lo up");
+        run("ip link set lo up; sysctl -qw net.ipv6.conf.default.addr_gen_mode=1"); // no link-local addresses
         make_tun();
         run("ip link set tun0 up; ip address add 10.0.0.2/24 dev tun0; ip address add fec0::2/64 dev tun0 nodad");
         for (const char *number : {"1", "2"}) {
@@ -62,6 +62,12 @@ protected:
         run("ip rule add from 10.2.0.2 lookup 100 priority 32765; ip rule add from 10.1.0.9 lookup 21200 priority 212;"
             "ip rule add from 10.1.0.2 lookup 21200 suppress_prefixlength 0 priority 212;"
             "ip route add 192.0.2.0/24 via 10.2.0.9 table 100; ip -6 rule add from fd00:9::/64 lookup 100");
+        for (const char *address : {"fec0::2 dev tun0", "fd00:1::2 dev eth1", "fd00:2::2 dev eth2"})
+            wait_for_output("ip -6 route show table local", std::string("local ") + address);
+        for (const char *interface : {"eth1", "eth2", "peer1", "peer2"}) {
+            wait_for_output("ip -6 route show table local", std::string("multicast ff00::/8 dev ") + interface);
+            wait_for_output(std::string("ip link show ") + interface, "state UP");
+        }
         before_ = state();
         auto opened = RouteSocket::open();
         ASSERT_TRUE(opened) << opened.error().text;
