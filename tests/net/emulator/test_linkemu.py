@@ -23,6 +23,7 @@ from linkemu import LinkEmulator, LinkEmulatorError
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import lab
+from emulated import run_in_real_time
 from lab import wait_for
 
 SLACK = 0.025  # s
@@ -133,7 +134,16 @@ class LinkTest(lab.LabTest):
         self.assertLessEqual(abs(value - expected), NOISE * deviation, f'{value} is not about {expected}')
 
 
-class Delay(LinkTest):
+class TimedTest(LinkTest):
+    """This thread and what it starts run when they want to, where the machine lets them."""
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
+        run_in_real_time()
+
+
+class Delay(TimedTest):
     def ping(self, count=20):
         lines = self.net['a'].run('ping', '-c', count, '-i', 0.02, address('b')).splitlines()
         times = [float(line.split('time=')[1].split()[0]) / 1e3 for line in lines if 'time=' in line]
@@ -205,7 +215,7 @@ class Iperf:
         return result['end']
 
 
-class Rate(LinkTest):
+class Rate(TimedTest):
     def test_tcp_gets_the_rate_and_not_more(self):
         self.start(delay='5ms', rate=50, queue='100ms')
         # 1448 octets of data in a frame of 1514: at most 47.8 Mbit/s. What a busy machine withholds is no fault here.
