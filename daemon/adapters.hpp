@@ -125,6 +125,10 @@ public:
         plane_.set_path_by_peer(connection, path, up);
     }
     void set_stun_servers(const std::vector<base::Endpoint> &servers) override { plane_.set_stun_servers(servers); }
+    std::optional<core::LearnedPeer> learned_before(const std::string &connection, std::size_t path) override
+    {
+        return plane_.learned_before(connection, path);
+    }
     std::optional<bool> set_before(const std::string &connection, std::size_t path) override
     {
         return plane_.set_before(connection, path);

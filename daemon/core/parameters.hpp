@@ -38,6 +38,14 @@ struct PathParameters {
     const base::Endpoint &peer() const { return learned ? *learned : remote; }
 };
 
+// Where a peer was found, and when.
+struct LearnedPeer {
+    base::Endpoint at;
+    base::Instant since;
+
+    friend bool operator==(const LearnedPeer &, const LearnedPeer &) = default;
+};
+
 // Whether a path is still the one of that number, though addresses that were found, or settings, may have changed.
 inline bool is_same_path(const PathParameters &before, const PathParameters &after)
 {

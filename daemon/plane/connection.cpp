@@ -113,8 +113,8 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             path.liveness.reset(); // nothing that is known is about this one
             path.orders_by_hand = path.orders_by_peer = 0;
         }
-        if (!is_same)
-            path.identity = identity_of(parameters);
+        if (!is_same || !is_same_peer)
+            path.identity = identity_of(next.parameters, i);
         if (!is_same_peer)
             path.whereabouts = {};
         if (!is_same || !is_same_peer || last->peer() != parameters.peer())
@@ -122,12 +122,18 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
                                          random_challenge());
         if (!is_same || last->local != parameters.local)
             path.observed = {};
+        // What was known before this process counts for the path that it was, the first time.
+        const KeptPath *known = before == nullptr && before_.paths[i] ? &*before_.paths[i] : nullptr;
+        if (parameters.learned && (last == nullptr || last->learned != parameters.learned)) {
+            const bool is_kept = known != nullptr && known->learned && known->learned->at == parameters.learned;
+            path.learned_since = is_kept ? known->learned->since : now;
+        }
         const core::LivenessSettings liveness = liveness_settings_of(parameters);
         if (!path.liveness) {
-            // What was known before this process counts for the path that it was, the first time.
-            const auto &known = before_.paths[i];
+            const base::Endpoint &was_at = known != nullptr && known->learned ? known->learned->at : parameters.remote;
             path.liveness.emplace(now, liveness,
-                                  before == nullptr && known ? std::optional(known->liveness) : std::nullopt);
+                                  known != nullptr && parameters.peer() == was_at ? std::optional(known->liveness)
+                                                                                  : std::nullopt);
             path.usable = true; // for update_usable() to take one that is not out of the reorder buffer, too
             path.status = path.liveness->status();
             path.reason = path.liveness->reason();
@@ -358,10 +364,13 @@ void Connection::keep_paths() noexcept
     for (std::uint32_t i = 0; i < entry->parameters.paths.size(); ++i) {
         const core::PathParameters &parameters = entry->parameters.paths[i];
         const Order &by_hand = entry->links[i].by_hand;
-        core::LivenessMemory liveness = paths[i].liveness->memory();
-        // The next process does not know where the peer was found.
-        liveness.alive = liveness.alive && parameters.peer() == parameters.remote;
-        slot_.set_path(i, paths[i].identity, {liveness, by_hand.count != 0 ? std::optional(by_hand.up) : std::nullopt});
+        KeptPath state{paths[i].liveness->memory(), std::nullopt, std::nullopt};
+        state.liveness.alive = state.liveness.alive && !parameters.peer().address.is_unspecified();
+        if (by_hand.count != 0)
+            state.by_hand = by_hand.up;
+        if (parameters.learned)
+            state.learned = core::LearnedPeer{*parameters.learned, paths[i].learned_since};
+        slot_.set_path(i, paths[i].identity, parameters, state);
     }
 }
 

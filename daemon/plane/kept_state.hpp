@@ -20,7 +20,8 @@ namespace mpt::plane {
 
 struct KeptPath {
     core::LivenessMemory liveness;
-    std::optional<bool> by_hand; // up or down as it was last set by hand, if it was
+    std::optional<bool> by_hand;                // up or down as it was last set by hand, if it was
+    std::optional<core::LearnedPeer> learned{}; // of authentication type 3, in whole seconds
 };
 
 // What a process has left.
@@ -30,34 +31,51 @@ struct KeptConnection {
     std::array<std::optional<KeptPath>, core::kMaxPaths> paths; // of those that still are the same
 };
 
-// Where a worker notes what there is to know of a connection: one store each, of a value that tells by itself whether
-// it is one.
+// Where a worker notes what there is to know of a connection. It may end between any two stores: so each is of a value
+// that tells by itself whether it is one, and what takes several is not read unless they are of one piece.
 class alignas(64) KeptSlot {
 public:
     void set_next_to_send(std::uint32_t number) noexcept { store(next_to_send_, checked(number)); }
     void set_next_expected(std::uint32_t number) noexcept { store(next_expected_, checked(number)); }
-    void set_path(std::size_t path, std::uint64_t identity, const KeptPath &state) noexcept;
-    void clear_path(std::size_t path) noexcept { store(paths_[path], 0); }
+    // `identity` is identity_of() the path. Not dear if nothing has changed.
+    void set_path(std::size_t number, std::uint64_t identity, const core::PathParameters &path,
+                  const KeptPath &state) noexcept;
+    void clear_path(std::size_t number) noexcept { store(paths_[number].known, 0); }
 
 private:
     friend class KeptState;
 
+    struct Learned {
+        std::uint64_t address[2]{};
+        std::uint64_t ports_and_time = 0; // where the peer is, what the configuration says, and since when
+    };
+    struct PathEntry {
+        std::uint64_t known = 0; // the identity, and what is known in the lowest octet
+        Learned learned;
+        std::uint64_t check = 0; // that `learned` is of one piece, and of this path
+    };
+
+    static Learned encode(const core::LearnedPeer &peer, const core::PathParameters &path) noexcept;
+    static std::uint64_t check_of(const Learned &learned, std::uint64_t identity) noexcept;
+    static std::optional<core::LearnedPeer> learned_in(const PathEntry &entry, std::uint64_t identity,
+                                                       const core::PathParameters &path) noexcept;
     static void store(std::uint64_t &to, std::uint64_t value) noexcept
     {
         std::atomic_ref(to).store(value, std::memory_order_relaxed);
     }
     static std::uint64_t checked(std::uint32_t number) noexcept { return std::uint64_t{~number} << 32 | number; }
     static std::optional<std::uint32_t> number_in(std::uint64_t value) noexcept;
-    std::optional<KeptPath> path_in(std::size_t path, std::uint64_t identity) const noexcept;
+    std::optional<KeptPath> path_in(std::size_t number, const core::ConnectionParameters &connection) const noexcept;
 
     std::uint64_t connection_ = 0; // its identity, which is odd; 0: the slot is free
     std::uint64_t next_to_send_ = 0;
     std::uint64_t next_expected_ = 0;
-    std::array<std::uint64_t, core::kMaxPaths> paths_{}; // the identity, and what is known in the lowest octet
+    std::array<PathEntry, core::kMaxPaths> paths_{};
 };
 
-// Tells a path (as core::is_same_path() does) from others.
-std::uint64_t identity_of(const core::PathParameters &path) noexcept;
+// Tells a path from others (as core::is_same_path() does) and its connection's peer from others. 0 if that cannot be
+// done: then nothing is found of it.
+std::uint64_t identity_of(const core::ConnectionParameters &connection, std::size_t path) noexcept;
 
 // All slots. For the control thread.
 class KeptState {

@@ -270,6 +270,12 @@ std::optional<bool> Plane::set_before(const std::string &connection, std::size_t
     return before ? before->by_hand : std::nullopt;
 }
 
+std::optional<core::LearnedPeer> Plane::learned_before(const std::string &connection, std::size_t path) const
+{
+    const auto &before = find(connection)->connection->before().paths.at(path);
+    return before ? before->learned : std::nullopt;
+}
+
 void Plane::set_path_by_peer(const std::string &connection, std::size_t path, bool up)
 {
     Order &order = edit(connection).links.at(path).by_peer;

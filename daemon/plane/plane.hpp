@@ -60,6 +60,8 @@ public:
     void set_path(const std::string &connection, std::size_t path, bool up);
     // What the path was last set to before this process, if it was and still is the one of that number.
     std::optional<bool> set_before(const std::string &connection, std::size_t path) const;
+    // Where its peer was learned to be then, and since when, in whole seconds.
+    std::optional<core::LearnedPeer> learned_before(const std::string &connection, std::size_t path) const;
     // The peer says so: it takes a path that it does not use for dead.
     void set_path_by_peer(const std::string &connection, std::size_t path, bool up);
 

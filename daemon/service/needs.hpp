@@ -119,6 +119,8 @@ public:
     virtual void set_path(const std::string &connection, std::size_t path, bool up) = 0;
     // What it was last set to by hand in the process before this one.
     virtual std::optional<bool> set_before(const std::string &connection, std::size_t path) = 0;
+    // Where its peer was learned to be in the process before this one, if that has not been long ago.
+    virtual std::optional<core::LearnedPeer> learned_before(const std::string &connection, std::size_t path) = 0;
     // By the peer.
     virtual void set_path_by_peer(const std::string &connection, std::size_t path, bool up) = 0;
     // Whose answers Stun is told of.

@@ -64,6 +64,12 @@ proto::ControlKey key_of(const config::ConnectionConfig &config)
     return key && config::needs_key(config.auth_type) ? *key : proto::ControlKey();
 }
 
+std::string path_title(const ConnectionRecord &record, std::size_t path)
+{
+    return fmt::format("connection {}, path {} ({})", record.config.name, path,
+                       record.paths[path].parameters.interface);
+}
+
 std::string_view name_of(core::PathStatus status) noexcept
 {
     return wording_of(status).name;

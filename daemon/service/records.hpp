@@ -117,6 +117,9 @@ struct ConnectionStatistics {
 // The key that the connection's messages are authenticated with; none with a type that has none.
 proto::ControlKey key_of(const config::ConnectionConfig &config);
 
+// "connection A, path 0 (eth1)"
+std::string path_title(const ConnectionRecord &record, std::size_t path);
+
 // "up", "dead", "interface-down", "address-missing", "set-down", "disabled".
 std::string_view name_of(core::PathStatus status) noexcept;
 // "start", "keepalive", "keepalives-missed", "by-hand", "by-peer", "interface", "address", "socket", "settings".

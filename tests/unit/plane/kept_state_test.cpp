@@ -35,6 +35,46 @@ protected:
         }
         return parameters;
     }
+    // One of type 3 whose second path has a peer that may be anywhere.
+    static core::ConnectionParameters roaming()
+    {
+        core::ConnectionParameters parameters = connection("roaming");
+        parameters.keepalive_key = proto::ControlKey::parse(std::string(64, '1')).value();
+        parameters.paths[1].remote = endpoint("0.0.0.0");
+        return parameters;
+    }
+    static base::Endpoint endpoint(const char *address, std::uint16_t port = 4000)
+    {
+        return {base::Address::parse(address).value(), port};
+    }
+    static core::LearnedPeer at(const base::Endpoint &where, base::Duration since = 100s)
+    {
+        return {where, base::Instant(since)};
+    }
+    static void set_path(KeptSlot &slot, const core::ConnectionParameters &parameters, std::size_t number,
+                         const KeptPath &state)
+    {
+        slot.set_path(number, identity_of(parameters, number), parameters.paths[number], state);
+    }
+    // A process notes that the peer is there on both paths, which live, and ends.
+    void note_learned(const std::optional<core::LearnedPeer> &learned,
+                      const core::ConnectionParameters &parameters = roaming())
+    {
+        KeptState state(memory, kNow);
+        KeptSlot &slot = *state.take(parameters).slot;
+        for (std::size_t i = 0; i < parameters.paths.size(); ++i)
+            set_path(slot, parameters, i, {{true, true}, std::nullopt, learned});
+        state.confirm(kNow);
+    }
+    // What the next one finds of the second path, whose peer is nowhere else.
+    std::optional<core::LearnedPeer> learned(const core::ConnectionParameters &parameters = roaming(),
+                                             base::Instant now = kNow + 1s)
+    {
+        const KeptConnection connection = found(parameters, now);
+        const auto &path = connection.paths[1];
+        EXPECT_TRUE(!path || path->liveness.alive == path->learned.has_value()) << "nobody can be reached nowhere";
+        return path ? path->learned : std::nullopt;
+    }
 
     // A process notes this of a connection, and ends.
     void note(const std::string &name, base::Instant when = kNow)
@@ -44,8 +84,8 @@ protected:
         KeptSlot &slot = *state.take(parameters).slot;
         slot.set_next_to_send(0xfffffff0);
         slot.set_next_expected(0);
-        slot.set_path(0, identity_of(parameters.paths[0]), {{true, true}, std::nullopt});
-        slot.set_path(1, identity_of(parameters.paths[1]), {{false, true}, false});
+        set_path(slot, parameters, 0, {{true, true}, std::nullopt});
+        set_path(slot, parameters, 1, {{false, true}, false});
         state.confirm(when);
     }
     // What the next process finds.
@@ -192,6 +232,92 @@ TEST_F(KeptStateTest, OfARetiredSlotNothingIsLeftThoughItIsStillWritten)
     EXPECT_GE(free, 2047U) << "it is free for the next process";
 }
 
+TEST_F(KeptStateTest, WhereThePeerIsIsFoundAgain)
+{
+    for (const char *address : {"203.0.113.7", "203.0.113.8"}) {
+        note_learned(at(endpoint(address, 40000)));
+        EXPECT_EQ(learned(), at(endpoint(address, 40000)));
+    }
+    note_learned(at(endpoint("203.0.113.8", 40001), 700s));
+    EXPECT_EQ(learned(), at(endpoint("203.0.113.8", 40001), 700s));
+    EXPECT_EQ(learned(roaming(), kNow + 61s), std::nullopt) << "somebody else may be there by now";
+
+    core::ConnectionParameters ipv6 = roaming();
+    ipv6.paths[1].remote = endpoint("::");
+    note_learned(at(endpoint("2001:db8::7", 40000)), ipv6);
+    EXPECT_EQ(learned(ipv6), at(endpoint("2001:db8::7", 40000)));
+    EXPECT_EQ(learned(), std::nullopt);
+}
+
+TEST_F(KeptStateTest, WhereThePeerIsWasSaidOfItAlone)
+{
+    const core::LearnedPeer where = at(endpoint("203.0.113.7", 40000));
+    std::vector<core::ConnectionParameters> others(5, roaming());
+    others[0].keepalive_key = proto::ControlKey::parse(std::string(64, '2')).value();
+    others[1].keepalive_key.reset();
+    others[2].paths[1].interface = "eth7";
+    others[3].paths[1].remote.address = endpoint("192.0.2.2").address;
+    others[4].paths[1].remote.port = 4001;
+    for (const core::ConnectionParameters &other : others) {
+        note_learned(where);
+        const KeptConnection now = found(other);
+        EXPECT_FALSE(now.paths[1] && (now.paths[1]->learned || now.paths[1]->liveness.alive));
+    }
+    // The control thread names the slot anew before the worker follows.
+    note_learned(where);
+    {
+        KeptState state(memory, kNow);
+        KeptState::rename(*state.take(roaming()).slot, others[0]);
+    }
+    EXPECT_EQ(learned(others[0]), std::nullopt);
+    note_learned(where);
+    note_learned(std::nullopt); // forgotten
+    EXPECT_EQ(found(roaming()).paths[1]->learned, std::nullopt);
+}
+
+TEST_F(KeptStateTest, NoPeerIsWhereNobodyCanBe)
+{
+    for (const base::Endpoint &nowhere : {endpoint("127.0.0.1"), endpoint("224.0.0.1"), endpoint("255.255.255.255"),
+                                          endpoint("0.0.0.0"), endpoint("203.0.113.7", 0), endpoint("2001:db8::7")}) {
+        note_learned(at(nowhere));
+        EXPECT_EQ(learned(), std::nullopt) << nowhere.to_string();
+    }
+}
+
+TEST_F(KeptStateTest, AHalfWrittenPeerIsNone)
+{
+    const std::optional<core::LearnedPeer> places[] = {at(endpoint("203.0.113.7", 40000)),
+                                                       at(endpoint("203.0.113.8", 40001), 101s)};
+    std::vector<std::vector<std::byte>> images;
+    images.emplace_back(memory.begin(), memory.end()); // nothing
+    for (const auto &place : places) {
+        note_learned(place);
+        images.emplace_back(memory.begin(), memory.end());
+    }
+    // The words that belong together: two of the address, ports and time, and the check.
+    const std::size_t first = 64 + 24 + 40 + 8;
+    for (const auto &[before, after] : {std::pair(1, 2), std::pair(2, 1), std::pair(1, 0), std::pair(2, 0)})
+        for (unsigned words = 0; words < 16; ++words) {
+            const auto &from = images[static_cast<std::size_t>(before)];
+            const auto &to = images[static_cast<std::size_t>(after)];
+            std::memcpy(memory.data(), from.data(), from.size());
+            bool all_of_before = true;
+            bool all_of_after = true;
+            for (std::size_t word = 0; word < 4; ++word) {
+                const std::size_t octet = first + 8 * word;
+                if ((words >> word & 1) != 0)
+                    std::memcpy(&memory[octet], &to[octet], 8);
+                all_of_before = all_of_before && std::memcmp(&memory[octet], &from[octet], 8) == 0;
+                all_of_after = all_of_after && std::memcmp(&memory[octet], &to[octet], 8) == 0;
+            }
+            const auto now = learned();
+            const auto whole = all_of_before                ? places[before - 1]
+                               : all_of_after && after != 0 ? places[after - 1]
+                                                            : std::nullopt;
+            EXPECT_EQ(now, whole) << before << " to " << after << ", words " << words;
+        }
+}
+
 TEST_F(KeptStateTest, TellsOfAProcessThatFailed)
 {
     EXPECT_EQ(KeptState(memory, kNow).failed_since(), std::nullopt);
@@ -221,7 +347,7 @@ TEST_F(KeptStateTest, GarbageIsNoNumberAndNoPath)
     for (int round = 0; round < 20; ++round) {
         // Whatever stands there but the header and whose slot it is.
         std::memcpy(memory.data(), good.data(), good.size());
-        for (std::size_t i = 64 + 8; i < 64 + 184; ++i)
+        for (std::size_t i = 64 + 8; i < 64 + sizeof(KeptSlot); ++i)
             memory[i] = std::byte(random());
         expect_nothing(found(connection("a")));
         // Everything.

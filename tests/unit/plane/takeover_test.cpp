@@ -116,6 +116,12 @@ public:
         for (sys::FileDescriptor &fd : more)
             plane_->add_spare_socket(std::move(fd));
         ASSERT_TRUE(plane_->adopt_tunnel(tunnel_, std::move(tun)));
+        for (core::PathParameters &path : parameters_.paths)
+            path.learned.reset();
+        plane_->set_connection(parameters_);
+        for (std::size_t i = 0; i < parameters_.paths.size(); ++i)
+            if (const auto before = plane_->learned_before(parameters_.name, i))
+                parameters_.paths[i].learned = before->at;
         plane_->set_connection(parameters_);
         for (std::size_t i = 0; i < parameters_.paths.size(); ++i)
             ASSERT_TRUE(plane_->open_path(parameters_.name, i));
@@ -207,6 +213,63 @@ TEST_F(TakeoverTest, TheReceiverKnowsWhichPacketIsNext)
         in.send(inner_packet(i));
         ASSERT_EQ(out.receive(), inner_packet(i)); // or it would wait for what may come by the other path
     }
+}
+
+TEST_F(TakeoverTest, APeerThatWasFoundIsServedBeforeItSpeaksAgain)
+{
+    const base::Endpoint client = endpoint("10.7.0.2", kPort);
+    core::ConnectionParameters server = connection("tuna", {path("10.7.0.1", "0.0.0.0")});
+    server.keepalive_key = proto::ControlKey::parse(std::string(64, '1')).value();
+    server.paths[0].keepalive = 20ms;
+    server.paths[0].dead = 60s;
+    server.paths[0].status = PathStatus::kDead;
+    core::ConnectionParameters mirror = mirrored(server, "tunb");
+    mirror.paths[0].local = client;
+    mirror.paths[0].remote = endpoint("10.7.0.1", kPort);
+    a.reset();
+    b.reset();
+    a.emplace("tuna", server);
+    b.emplace("tunb", mirror);
+    add_tunnel(a->plane(), "tuna");
+    add_tunnel(b->plane(), "tunb");
+    open(a->plane(), a->parameters());
+    open(b->plane(), b->parameters());
+    const auto has_moved = [&] {
+        bool moved = false;
+        EXPECT_TRUE(a->plane().take_events([&](const std::string &, const PathEvent &event) {
+            moved = moved || std::holds_alternative<PathMoved>(event.what);
+        }));
+        return moved;
+    };
+    wait_until(has_moved, "the client is found");
+    a->parameters().paths[0].learned = client;
+    open(a->plane(), a->parameters());
+    wait_until([&] { return find(a->plane(), "connection0")->paths[0].status == PathStatus::kUp; }, "it lives");
+    a->plane().settle();
+    const auto since = a->left(a->parameters()).paths[0]->learned->since;
+    b.reset();
+
+    const UdpPeer silent(client);
+    const TunEnd tunnel("tuna");
+    for (std::uint32_t round = 0; round < 2; ++round) {
+        a->replace();
+        EXPECT_EQ(a->parameters().paths[0].learned, client);
+        EXPECT_EQ(a->plane().learned_before("connection0", 0)->since, since) << "not when the process began";
+        wait_until([&] { return find(a->plane(), "connection0")->paths[0].status == PathStatus::kUp; }, "it lives");
+        tunnel.send(inner_packet(round));
+        std::string datagram;
+        do // keepalives, too
+            ASSERT_NE(datagram = silent.receive(), "");
+        while (!datagram.ends_with(inner_packet(round)));
+    }
+    // Forgotten, as when it has been silent for long.
+    a->parameters().paths[0].learned.reset();
+    open(a->plane(), a->parameters());
+    a->plane().settle();
+    a->replace();
+    EXPECT_EQ(a->parameters().paths[0].learned, std::nullopt);
+    a->plane().settle();
+    EXPECT_EQ(find(a->plane(), "connection0")->paths[0].status, PathStatus::kDead);
 }
 
 TEST_F(TakeoverTest, AConnectionWithAnotherKeyGoesOnAsWhatItIs)

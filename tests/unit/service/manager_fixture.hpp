@@ -264,6 +264,11 @@ public:
         const auto found = set_by_hand.find(fmt::format("{}/{}", connection, path));
         return found == set_by_hand.end() ? std::nullopt : std::optional(found->second);
     }
+    std::optional<core::LearnedPeer> learned_before(const std::string &connection, std::size_t path) override
+    {
+        const auto found = learned.find(fmt::format("{}/{}", connection, path));
+        return found == learned.end() ? std::nullopt : std::optional(found->second);
+    }
     void set_path_by_peer(const std::string &connection, std::size_t path, bool up) override
     {
         states.at(connection).at(path).status = up ? core::PathStatus::kUp : core::PathStatus::kDead;
@@ -333,11 +338,12 @@ public:
     std::map<std::string, bool> fragmenting;
     std::vector<std::string> by_peer; // "connection/path up" that were passed on
     std::map<std::string, std::vector<PathState>> states;
-    std::map<std::string, bool> set_by_hand;      // what paths were set to by hand before
-    bool port_in_use = false;                     // of every path that is not open
-    std::set<std::string> ports_in_use;           // of these, "connection/path"
-    bool own_workers = false;                     // every connection has one, and no socket may serve two of them
-    std::map<base::Endpoint, std::string> in_use; // since the last commit, and by whom
+    std::map<std::string, bool> set_by_hand;          // what paths were set to by hand before
+    std::map<std::string, core::LearnedPeer> learned; // where peers were before
+    bool port_in_use = false;                         // of every path that is not open
+    std::set<std::string> ports_in_use;               // of these, "connection/path"
+    bool own_workers = false;                         // every connection has one, and no socket may serve two of them
+    std::map<base::Endpoint, std::string> in_use;     // since the last commit, and by whom
     int commits = 0;
 };
 

@@ -250,6 +250,33 @@ TEST_F(RoamingTest, TheRouteToAnAddressInTheFileFollowsThePeer)
     EXPECT_THAT(network.path_routes, Not(Contains("198.51.100.9 from 10.1.1.2 via 10.1.1.1 dev eth1")));
 }
 
+TEST_F(RoamingTest, WhereAPeerWasBeforeARestartItIsExpectedNow)
+{
+    replace(directory.files["b.conf"], "remote_ipaddr = 0.0.0.0", "remote_ipaddr = 198.51.100.9");
+    const base::Instant since{std::chrono::seconds(900)};
+    plane.learned = {{"A/0", {endpoint("198.51.100.1", 40000), since}},
+                     {"A/1", {endpoint("198.51.100.1", 40001), since}},
+                     {"B/1", {endpoint("198.51.100.1", 40001), since}}};
+    ASSERT_TRUE(start());
+    EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.1", 40000));
+    EXPECT_EQ(record("A", 0).parameters.learned, endpoint("198.51.100.1", 40000));
+    EXPECT_EQ(record("A", 0).learned_at, since);
+    EXPECT_TRUE(plane.open.contains("A/0"));
+    EXPECT_EQ(parameters("A", 1).peer(), endpoint("198.51.100.1", 40001));
+    EXPECT_TRUE(parameters("B", 1).peer().address.is_unspecified()) << "one port is not two hosts'";
+    // From there it moves on, or is given up, as ever.
+    ASSERT_TRUE(move("A", 0, endpoint("198.51.100.2", 40000)));
+    EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.2", 40000));
+}
+
+TEST_F(RoamingTest, WhereAFileNamesSomebodyNobodyElseWasBefore)
+{
+    replace(directory.files["b.conf"], "remote_ipaddr = 0.0.0.0", "remote_ipaddr = 198.51.100.9");
+    plane.learned = {{"A/0", {endpoint("198.51.100.9", 23456), base::Instant(900s)}}};
+    ASSERT_TRUE(start());
+    EXPECT_TRUE(parameters("A", 0).peer().address.is_unspecified());
+}
+
 TEST_F(RoamingTest, HowThePeerSeesAPathIsKnownWhileItsAddressStays)
 {
     ASSERT_TRUE(start());
