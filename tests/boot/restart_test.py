@@ -190,7 +190,7 @@ class Restart(lab.LabTest):
     def interrupt(self, how):
         """Does it to the daemon of a while datagrams go through the tunnel, a thousand a second each way; what Stream.end() says of both."""
         before, interface, sockets = self.a.property('MainPID'), self.tunnel(self.a), self.sockets()
-        with self.net['a'].start('ip', 'monitor', 'link', 'address', 'route', 'rule', stdout=subprocess.PIPE, text=True) as monitor:
+        with self.net['a'].monitor('monitor', 'link', 'address', 'route', 'rule') as monitor:
             streams = [Stream(self.net[name], (lab.tunnel_address(name, 4), 5002), self.net[peer], (lab.tunnel_address(peer, 4), 5000))
                        for name, peer in ('ab', 'ba')]
             try:

@@ -92,7 +92,7 @@ class Leased(lab.LabTest):
         """The kernel has nothing to tell of the tunnel's addresses and routes meanwhile, and it is as it was. (NetworkManager resets addr_gen_mode
         of every interface when it ends.)"""
         before = self.tunnel()
-        with self.net['a'].start('ip', 'monitor', 'address', 'route', 'dev', 'tun0', stdout=subprocess.PIPE, text=True) as monitor:
+        with self.net['a'].monitor('monitor', 'address', 'route', 'dev', 'tun0') as monitor:
             yield
             monitor.kill()
             self.assertEqual(monitor.stdout.read(), '')
@@ -117,7 +117,7 @@ class NetworkManager(Leased):
         self.wait_for_path(number, status='interface-down', local_address='')  # NetworkManager gives it up after 5 s
         self.serve(number, subnet)
         address = self.leases[number]
-        with (host.start('ip', '-ts', 'monitor', 'address', 'dev', f'eth{number}', stdout=subprocess.PIPE, text=True, env={**os.environ, 'TZ': 'UTC0'}) as monitor,
+        with (host.monitor('-ts', 'monitor', 'address', 'dev', f'eth{number}', env={**os.environ, 'TZ': 'UTC0'}) as monitor,
               host.start('ping', '-q', '-i', 0.01, '-s', 1000, PEER, stdout=subprocess.DEVNULL) as ping):
             router.run('ip', 'link', 'set', f'eth{number}', 'up')
             frames = router.socket(socket.AF_PACKET, socket.SOCK_RAW, (f'eth{number}', ETH_P_ALL), socket.htons(ETH_P_ALL))

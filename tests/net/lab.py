@@ -141,6 +141,18 @@ class Host:
         self.lab.processes.append(process)
         return process
 
+    def monitor(self, *what, **options):
+        """ip monitor, which hears everything from now on; its standard output is a pipe."""
+        process = self.start('ip', *what, stdout=subprocess.PIPE, text=True, **options)
+
+        def hears():
+            lines = pathlib.Path(f'/proc/{process.pid}/net/netlink').read_text().splitlines()[1:]
+            # NETLINK_ROUTE, whose it is, and its groups
+            return any((protocol, owner) == ('0', str(process.pid)) and int(groups, 16) for _, protocol, owner, groups, *_ in map(str.split, lines))
+
+        wait_for(hears, f'ip {" ".join(what)} hears')
+        return process
+
     def socket(self, family, kind, bound_to=None, protocol=0):
         with self.inside():
             made = socket.socket(family, kind, protocol)

@@ -187,6 +187,7 @@ TEST_F(MonitorTest, AnAddressIsUsedOnlyAfterDuplicateAddressDetection)
     run("ip link set v0 up");
     run("ip link set v1 up");
     wait_until([this] { return find("v0")->ready() && find("v1")->ready(); });
+    run("sysctl -qw net.ipv6.conf.v0.dad_transmits=3"); // a second each: longer than it takes to look
     run("ip addr add fd08::1/64 dev v0");
     wait_until([this] { return find("v0")->addresses.count(address("fd08::1")) == 1; });
     EXPECT_TRUE(find("v0")->addresses.find(address("fd08::1"))->second.tentative);
