@@ -305,6 +305,40 @@ class Restart(lab.LabTest):
             lab.wait_for(lambda: self.a.property('MainPID') not in (before, '0'), 'another process runs')
             self.wait_for_paths(self.a, 'up', 'set-down')
 
+    def test_a_peer_that_was_found(self):
+        """Is served, though it may be anywhere, long before its next keepalive."""
+        def configure(change=lambda name, text: text, **keys):
+            for name, host in self.machines.items():
+                host.write('/etc/mpt/connections/link.conf', change(name, self.connection(name, **keys)))
+            for host in (self.a, self.b):  # the one that speaks first last
+                host.run('systemctl', 'restart', UNIT)
+
+        def roaming(name, text):
+            text = text.replace('keepalive_msec = 100', 'keepalive_time = 20').replace('dead_msec = 400', 'dead_time = 60')
+            return re.sub('(remote|gateway)_ipaddr = .*', r'\1_ipaddr = 0.0.0.0', text) if name == 'a' else text
+
+        def places():
+            paths = json.loads(self.a.run('mpt', 'status', '--json'))['connections'][0]['paths']
+            return [(path['status'], path['remote_address'], path['remote_port']) for path in paths], [path['remote_learned_usec'] for path in paths]
+
+        self.addCleanup(configure)
+        configure(roaming, auth_type=3, auth_key='ab' * 32)
+        self.wait_for_paths(self.a, 'up', 'up')
+        before, learned = places()
+        self.assertEqual(before, [('up', path['public_ipaddr'], lab.DATA_PORT) for path in lab.figure3_paths('b')])
+        stream = Stream(self.net['a'], (lab.tunnel_address('a', 4), 5002), self.net['b'], (lab.tunnel_address('b', 4), 5000))
+        try:
+            for _ in range(2):
+                self.a.run('systemctl', 'restart', UNIT)
+                now, still_learned = places()
+                self.assertEqual(now, before)
+                for usec, usec_now in zip(learned, still_learned):
+                    self.assertLess(abs(usec_now - usec), 1.5e6, 'it is kept in seconds')
+                stream.wait_for_more()
+        finally:
+            gap, lost, late = stream.end()
+        say(f'a peer that was found: no datagram for {gap:.0f} ms, {lost} lost, {late} out of order')
+
     def test_many(self):
         """A thousand connections, each with ports of its own."""
         self.addCleanup(lambda: self.a.run('sh', '-c', f'rm -f /etc/mpt/connections/many*; systemctl restart {UNIT}'))
