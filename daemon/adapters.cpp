@@ -334,7 +334,7 @@ base::Result<void> WorkerPlane::add_tunnel(const std::string &name)
         store_.wait_for_closing(); // while it is open, there is no other of that name
     }
     auto added = plane_.add_tunnel(name);
-    if (added)
+    if (added) // if it cannot be kept now, it ends with this process
         store_.keep(name, plane_.find_tunnel(name)->tun.fd());
     return added;
 }

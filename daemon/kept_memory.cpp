@@ -17,6 +17,12 @@ constexpr const char *kMemoryName = "memory/connections"; // in the store
 constexpr base::Duration kSoon = std::chrono::seconds(2);
 constexpr base::Duration kFailurePause = std::chrono::seconds(2);
 
+bool is_soon_after(base::Instant start)
+{
+    const base::Instant now = sys::now();
+    return start <= now && now - start < kSoon;
+}
+
 } // namespace
 
 base::Result<sys::MemoryFile> kept_memory(sys::DescriptorStore &store)
@@ -27,7 +33,7 @@ base::Result<sys::MemoryFile> kept_memory(sys::DescriptorStore &store)
         store.forget(kMemoryName);
     }
     auto made = sys::MemoryFile::create("mptd-connections", plane::KeptState::kSize);
-    if (made)
+    if (made) // if it cannot be kept now, this process has nothing to leave
         store.keep(kMemoryName, made->fd());
     return made;
 }
@@ -35,17 +41,18 @@ base::Result<sys::MemoryFile> kept_memory(sys::DescriptorStore &store)
 void pause_after_failure(const plane::KeptState &kept)
 {
     const auto since = kept.failed_since();
-    const base::Instant now = sys::now();
-    if (!since || *since > now || *since < now - kSoon)
+    if (!since || !is_soon_after(*since))
         return;
     sys::log(sys::Priority::kWarning, "the process before this one has failed soon after its start: waiting 2 s");
     std::this_thread::sleep_for(kFailurePause);
 }
 
-void pause_before_failure()
+void pause_before_failure(base::Instant began)
 {
-    if (sys::has_service_manager())
-        std::this_thread::sleep_for(kFailurePause);
+    if (!sys::has_service_manager() || !is_soon_after(began))
+        return;
+    sys::log(sys::Priority::kWarning, "failed soon after the start: waiting 2 s before the end");
+    std::this_thread::sleep_for(kFailurePause);
 }
 
 } // namespace mpt

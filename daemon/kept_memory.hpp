@@ -16,7 +16,7 @@ base::Result<sys::MemoryFile> kept_memory(sys::DescriptorStore &store);
 // If it had failed soon after its own start, the next one waits here for a while.
 void pause_after_failure(const plane::KeptState &kept);
 // For a process that was passed nothing and has failed: maybe nothing is kept at all, and the next one will not know of
-// it. Returns at once if no service manager has started this one.
-void pause_before_failure();
+// it. If it has failed soon after it began, and a service manager has started it, it waits here.
+void pause_before_failure(base::Instant began);
 
 } // namespace mpt

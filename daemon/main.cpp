@@ -86,10 +86,10 @@ int exit_status(base::ErrorCode code)
     return EX_OSERR;
 }
 
-// As RestartPreventExitStatus= in the unit says.
+// Whether the service manager starts another process, as RestartPreventExitStatus= in the unit says.
 bool is_tried_again(int status)
 {
-    return status != EX_USAGE && status != EX_NOPERM && status != EX_CONFIG;
+    return status != EX_NOPERM && status != EX_CONFIG;
 }
 
 void print(const std::string &text)
@@ -515,8 +515,8 @@ base::Result<void> run(const std::string &directory, sys::DescriptorStore &store
     data_plane.close_spare_sockets();
     store.forget_rest();
     kept.forget_rest();
-    kept.confirm(sys::now());
     data_plane.settle(); // what is told of the paths from now on is what they are
+    kept.confirm(sys::now());
     service::Peers peers(manager, files, network, *control_port, random_number);
     NameResolver resolver(*loop);
     service::Stun stun(manager, data_plane, resolver, random_number);
@@ -562,12 +562,13 @@ int main(int argc, char **argv)
     }
     mpt::sys::DescriptorStore store = mpt::sys::DescriptorStore::receive();
     const bool nothing_kept = store.is_empty();
+    const mpt::base::Instant began = mpt::sys::now();
     const auto ran = mpt::run(directory, store);
     if (ran)
         return EX_OK;
     mpt::sys::log(mpt::sys::Priority::kError, ran.error().text, {{"MESSAGE_ID", std::string(mpt::kFailed)}});
     const int status = mpt::exit_status(ran.error().code);
     if (nothing_kept && mpt::is_tried_again(status))
-        mpt::pause_before_failure();
+        mpt::pause_before_failure(began);
     return status;
 }

@@ -55,7 +55,7 @@ int DescriptorStore::keep(const std::string &name, int fd)
 {
     if (names_.size() >= kRoom)
         return 0;
-    // FDPOLL=0: it decides by itself what is of no use any more.
+    // FDPOLL=0: systemd would let go of what reports an error, and that is decided here.
     const int sent = sd_pid_notify_with_fds(0, 0, fmt::format("FDSTORE=1\nFDPOLL=0\nFDNAME={}", name).c_str(), &fd, 1);
     if (sent > 0)
         names_.insert(name);

@@ -36,8 +36,8 @@ public:
     bool keep_just(const std::string &prefix, const std::map<std::string, int> &wanted);
     // Lets go of the others, all at once: for who waits for their ports.
     void forget_others(const std::string &prefix, const std::map<std::string, int> &wanted);
-    // Waits, if not for long, until the service manager has closed what was let go since the last call; false if that
-    // was nothing. Not for what a peer can bring about: it could hold us up.
+    // Waits, for half a second at most, until the service manager has closed what was let go since the last call (since
+    // systemd 254: has begun to); false if that was nothing.
     bool wait_for_closing();
     // Lets go of everything that was not taken.
     void forget_rest();

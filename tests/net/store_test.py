@@ -12,11 +12,13 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 import lab
 
 TUNNEL = ('10.0.0.2/24', 'fec0::2/64')
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454ca, 1, 0x1000  # <linux/if_tun.h>
+SOON = 2  # seconds, in which a process that fails has failed soon after its start
 MANY = 100  # connections, whose sockets are more than go into the store, or leave it, at once
 
 # Gets descriptors as sd_listen_fds(3) says, and becomes what its arguments name.
@@ -40,6 +42,7 @@ class ServiceManager:
     def __init__(self, directory):
         self.store, self.released = {}, []
         self._leaving = []
+        self._ready = threading.Event()
         self._directory = directory
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(directory / 'notify'))
@@ -56,6 +59,10 @@ class ServiceManager:
             lines = dict(line.partition('=')[::2] for line in message.decode().splitlines())
             if 'END' in lines:
                 return
+            if 'START' in lines:
+                self._let_go()
+                self.released.clear()
+                self._ready.set()
             if 'BARRIER' in lines or 'FDSTOREREMOVE' not in lines and lines.get('FDNAME') in self._leaving:
                 self._let_go()
             if 'FDSTORE' in lines:
@@ -73,8 +80,10 @@ class ServiceManager:
 
     def start(self, host, directory):
         """A daemon that gets what is in the store."""
-        self._let_go()
-        self.released.clear()
+        self._tell('START')  # behind all that the one before may have said
+        if not self._ready.wait(lab.PATIENCE):
+            raise AssertionError('the messages are not read')
+        self._ready.clear()
         daemon = lab.Daemon(host, directory, ['env', f'NOTIFY_SOCKET={self._directory}/notify', sys.executable, '-c', RECEIVER,
                                               self._directory / 'pass'])
         with contextlib.closing(self._pass.accept()[0]) as receiver:
@@ -92,9 +101,12 @@ class ServiceManager:
                 ports.setdefault(opened.getsockname()[1], set()).add(name)
         return ports
 
-    def end(self):
+    def _tell(self, what):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.sendto(b'END=1', str(self._directory / 'notify'))
+            out.sendto(f'{what}=1'.encode(), str(self._directory / 'notify'))
+
+    def end(self):
+        self._tell('END')
         self._thread.join()
         for opened in (self._notify, self._pass):
             opened.close()
@@ -169,6 +181,22 @@ class Store(lab.LabTest):
         daemon.wait_ready()
         self.assertEqual(self.manager.released, ['tun0'])
         lab.wait_for(lambda: 'tun0' in self.manager.store, 'the new one is kept')
+
+    def test_failure_that_comes_late(self):
+        """What has run for a while ends at once, for the next one to start."""
+        daemon = self.manager.start(self.net['a'], self.config('config', lab.DATA_PORT + 1))
+        daemon.wait_ready()
+        time.sleep(SOON)
+        self.net['a'].run('ip', 'link', 'delete', 'tun0')
+        self.assertNotEqual(daemon.wait(), 0)
+        self.assertNotIn('soon after the start', daemon.log())
+
+    def test_failure_that_comes_soon(self):
+        """The next one would not know of it, for nothing was passed to this one."""
+        with self.net['a'].socket(socket.AF_INET, socket.SOCK_DGRAM, ('0.0.0.0', lab.COMMAND_PORT)):
+            daemon = self.manager.start(self.net['a'], self.config('config', lab.DATA_PORT + 1))
+            self.assertEqual(daemon.wait(), os.EX_UNAVAILABLE)
+        self.assertIn('soon after the start', daemon.log())
 
     def test_ports_that_are_used_again(self):
         """While the store still has the sockets that had them, and has not even been told of all."""
