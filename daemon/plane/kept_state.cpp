@@ -146,11 +146,17 @@ KeptState::KeptState(base::Octets memory, base::Instant now) : memory_(*reinterp
 {
     Header &header = memory_.header;
     if (header.magic == kMagic && header.version == kLayoutVersion && header.slots == kKeptSlots) {
-        for (KeptSlot &slot : memory_.slots)
-            if (slot.connection_ % 2 == 0 || !left_.try_emplace(slot.connection_, &slot).second)
-                give_back(slot);
         const base::Instant confirmed{base::Duration(header.confirmed_at)};
-        is_fresh_ = confirmed <= now && confirmed > now - kFreshness;
+        const bool is_fresh = confirmed <= now && confirmed > now - kFreshness;
+        for (KeptSlot &slot : memory_.slots) {
+            if (slot.connection_ % 2 == 0 || !left_.try_emplace(slot.connection_, &slot).second) {
+                give_back(slot);
+            } else if (!is_fresh) { // nor may confirm() make it so
+                KeptSlot::store(slot.next_expected_, 0);
+                for (auto &path : slot.paths_)
+                    KeptSlot::store(path.known, 0);
+            }
+        }
         if (header.began_at != 0)
             failed_since_ = base::Instant(base::Duration(header.began_at));
     } else {
@@ -169,9 +175,8 @@ KeptState::Place KeptState::take(const core::ConnectionParameters &parameters)
     if (const auto left = left_.extract(connection); !left.empty()) {
         place.slot = left.mapped();
         place.before.next_to_send = KeptSlot::number_in(place.slot->next_to_send_);
-        if (is_fresh_)
-            place.before.next_expected = KeptSlot::number_in(place.slot->next_expected_);
-        for (std::size_t i = 0; is_fresh_ && i < parameters.paths.size(); ++i)
+        place.before.next_expected = KeptSlot::number_in(place.slot->next_expected_);
+        for (std::size_t i = 0; i < parameters.paths.size(); ++i)
             place.before.paths[i] = place.slot->path_in(i, parameters);
     }
     for (std::size_t tried = 0; tried < kKeptSlots && place.slot == nullptr; ++tried) {
@@ -187,8 +192,8 @@ KeptState::Place KeptState::take(const core::ConnectionParameters &parameters)
 
 void KeptState::rename(KeptSlot &slot, const core::ConnectionParameters &parameters) noexcept
 {
-    if (const std::uint64_t connection = identity_of(parameters); connection != 0)
-        KeptSlot::store(slot.connection_, connection);
+    const std::uint64_t connection = identity_of(parameters);
+    KeptSlot::store(slot.connection_, connection != 0 ? connection : kRetired);
 }
 
 void KeptState::retire(KeptSlot &slot) noexcept

@@ -47,7 +47,8 @@ private:
 
     struct Learned {
         std::uint64_t address[2]{};
-        std::uint64_t ports_and_time = 0; // where the peer is, what the configuration says, and since when
+        // From the top: port of the peer (16 bits), remote_port of the file (16), since when in seconds (32).
+        std::uint64_t ports_and_time = 0;
     };
     struct PathEntry {
         std::uint64_t known = 0; // the identity, and what is known in the lowest octet
@@ -89,12 +90,12 @@ public:
     KeptState(const KeptState &) = delete;
 
     struct Place {
-        KeptSlot *slot = nullptr; // null: all are in use
+        KeptSlot *slot = nullptr; // null: none is free, or the connection cannot be told from others
         KeptConnection before;    // empty if nothing was left
     };
     // A slot for a connection, until it is given back. Only the first call for it since the start tells what was left.
     Place take(const core::ConnectionParameters &parameters);
-    // The connection of a slot is between other addresses now, or has another key: it is found as such.
+    // The connection of a slot is between other addresses now, or has another key: it is found as such, or not at all.
     static void rename(KeptSlot &slot, const core::ConnectionParameters &parameters) noexcept;
     // The connection is gone for the next process. Its worker may still write, until the slot is given back.
     static void retire(KeptSlot &slot) noexcept;
@@ -122,7 +123,6 @@ private:
 
     Memory &memory_;
     std::unordered_map<std::uint64_t, KeptSlot *> left_; // by identity of the connection
-    bool is_fresh_ = false;                              // what was left
     std::optional<base::Instant> failed_since_;
     std::size_t next_ = 0; // where the search for a free slot goes on
 };

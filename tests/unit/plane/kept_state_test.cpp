@@ -174,6 +174,21 @@ TEST_F(KeptStateTest, PathsAndPeerMayHaveBecomeAnythingAfterAMinute)
     EXPECT_TRUE(now.paths[0]);
 }
 
+TEST_F(KeptStateTest, WhatWasTooOldStaysSo)
+{
+    note("a");
+    {
+        KeptState state(memory, kNow + 61s);
+        state.take(connection("a"));
+        state.confirm(kNow + 61s); // though nothing has come from the peer since
+    }
+    const KeptConnection now = found(connection("a"), kNow + 62s);
+    EXPECT_EQ(now.next_to_send, 0xfffffff0);
+    EXPECT_FALSE(now.next_expected);
+    for (const auto &path : now.paths)
+        EXPECT_FALSE(path);
+}
+
 TEST_F(KeptStateTest, OnlyTheFirstConnectionOfAProcessGoesOn)
 {
     note("a");
@@ -286,16 +301,23 @@ TEST_F(KeptStateTest, NoPeerIsWhereNobodyCanBe)
 
 TEST_F(KeptStateTest, AHalfWrittenPeerIsNone)
 {
-    const std::optional<core::LearnedPeer> places[] = {at(endpoint("203.0.113.7", 40000)),
-                                                       at(endpoint("203.0.113.8", 40001), 101s)};
+    core::ConnectionParameters ipv6 = roaming();
+    ipv6.paths[1].remote = endpoint("::");
+    const std::optional<core::LearnedPeer> places[] = {at(endpoint("2001:db8:1::7", 40000)),
+                                                       at(endpoint("2001:db8:2::8", 40001), 101s)};
     std::vector<std::vector<std::byte>> images;
     images.emplace_back(memory.begin(), memory.end()); // nothing
     for (const auto &place : places) {
-        note_learned(place);
+        note_learned(place, ipv6);
         images.emplace_back(memory.begin(), memory.end());
     }
-    // The words that belong together: two of the address, ports and time, and the check.
-    const std::size_t first = 64 + 24 + 40 + 8;
+    // The words of each path that belong together: two of the address, ports and time, and the check.
+    std::vector<std::size_t> differing;
+    for (std::size_t octet = 0; octet < memory.size(); octet += 8)
+        if (std::memcmp(&images[1][octet], &images[2][octet], 8) != 0)
+            differing.push_back(octet);
+    ASSERT_EQ(differing.size(), 2 * 4U);
+    differing.erase(differing.begin(), differing.begin() + 4); // of the first path
     for (const auto &[before, after] : {std::pair(1, 2), std::pair(2, 1), std::pair(1, 0), std::pair(2, 0)})
         for (unsigned words = 0; words < 16; ++words) {
             const auto &from = images[static_cast<std::size_t>(before)];
@@ -304,13 +326,13 @@ TEST_F(KeptStateTest, AHalfWrittenPeerIsNone)
             bool all_of_before = true;
             bool all_of_after = true;
             for (std::size_t word = 0; word < 4; ++word) {
-                const std::size_t octet = first + 8 * word;
+                const std::size_t octet = differing[word];
                 if ((words >> word & 1) != 0)
                     std::memcpy(&memory[octet], &to[octet], 8);
                 all_of_before = all_of_before && std::memcmp(&memory[octet], &from[octet], 8) == 0;
                 all_of_after = all_of_after && std::memcmp(&memory[octet], &to[octet], 8) == 0;
             }
-            const auto now = learned();
+            const auto now = learned(ipv6);
             const auto whole = all_of_before                ? places[before - 1]
                                : all_of_after && after != 0 ? places[after - 1]
                                                             : std::nullopt;
