@@ -9,8 +9,8 @@
 
 namespace mpt::proto {
 
-// Tells what has these fields from what has others, though somebody may have chosen them for it not to: the first 64
-// bits of the SHA-256 of the fields, each behind its length. Nothing if OpenSSL cannot do it.
+// The first 64 bits of the SHA-256 of the fields, each behind its length: two lists differ in it even if somebody has
+// chosen one to look like the other. Nothing if OpenSSL fails.
 std::optional<std::uint64_t> fingerprint(std::initializer_list<base::ConstOctets> fields) noexcept;
 
 } // namespace mpt::proto
