@@ -8,6 +8,7 @@
 #include "daemon/sys/file.hpp"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 
 namespace mpt {
@@ -27,6 +28,14 @@ constexpr std::string_view kSuffix = ".conf";
 
 // What the names of sockets begin with in the descriptor store; those of tunnel interfaces have no '/'.
 constexpr const char *kSocket = "udp/";
+
+constexpr std::array kVersions{base::IpVersion::kV4, base::IpVersion::kV6};
+
+// In the store, of a socket of the control port.
+std::string control_name(base::IpVersion version)
+{
+    return fmt::format("control/{}", static_cast<int>(version));
+}
 
 // Between two batches of sockets that go into the store, for the service manager has more to do.
 constexpr base::Duration kKeepingPause = std::chrono::milliseconds(20);
@@ -118,7 +127,8 @@ base::Result<void> KernelNetwork::set_up_tunnel(const config::TunnelConfig &tunn
             if (entry.prefix != tunnel.ipv4_addr && entry.prefix != tunnel.ipv6_addr && !address.is_link_local())
                 stale.push_back(entry.prefix);
         for (const base::Prefix &prefix : stale)
-            if (auto removed = requests_.remove_address(tunnel.name, prefix); !removed)
+            if (auto removed = requests_.remove_address(tunnel.name, prefix);
+                !removed && removed.error().code != base::ErrorCode::kNotFound) // may have gone with one before it
                 return removed;
     }
     // Up before the addresses: the kernel then adds their prefix routes.
@@ -270,9 +280,9 @@ base::Result<void> WorkerPlane::keep_in(sys::EventLoop &loop)
     return {};
 }
 
-bool WorkerPlane::free_port(std::uint16_t port)
+void WorkerPlane::free_port(std::uint16_t port)
 {
-    return free_ports(plane_.close_spare_sockets(port));
+    free_ports(plane_.close_spare_sockets(port));
 }
 
 bool WorkerPlane::free_ports(const std::vector<std::uint64_t> &closed)
@@ -360,17 +370,36 @@ service::Counters WorkerPlane::tunnel_statistics(const std::string &tunnel)
     return found == nullptr ? service::Counters{} : statistics_of(*found);
 }
 
-base::Result<UdpControlPort> UdpControlPort::open(std::uint16_t port)
+base::Result<UdpControlPort> UdpControlPort::open(std::uint16_t port, sys::DescriptorStore &store)
 {
     UdpControlPort both;
-    for (const base::IpVersion version : {base::IpVersion::kV4, base::IpVersion::kV6}) {
+    for (const base::IpVersion version : kVersions) {
+        const std::string name = control_name(version);
+        if (sys::FileDescriptor kept = store.take(name); kept.valid()) {
+            if (auto adopted = plane::ControlSocket::adopt(std::move(kept), version, port)) {
+                both.sockets_.push_back(std::move(*adopted));
+                continue;
+            }
+            store.forget(name);
+            store.wait_for_closing();
+        }
         auto socket = plane::ControlSocket::open(version, port);
-        if (socket)
+        if (socket) {
+            store.keep(name, socket->fd());
             both.sockets_.push_back(std::move(*socket));
-        else if (socket.error().code != base::ErrorCode::kNotSupported)
+        } else if (socket.error().code != base::ErrorCode::kNotSupported) {
             return base::Failure(socket.error());
+        }
     }
     return both;
+}
+
+std::set<std::string> UdpControlPort::names()
+{
+    std::set<std::string> names;
+    for (const base::IpVersion version : kVersions)
+        names.insert(control_name(version));
+    return names;
 }
 
 base::Result<void> UdpControlPort::send(const base::Address &local, const std::string &interface,

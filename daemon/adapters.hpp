@@ -95,9 +95,8 @@ public:
     base::Result<void> keep_in(sys::EventLoop &loop);
     // Closes the sockets from before that no path has used.
     void close_spare_sockets() { plane_.close_spare_sockets(); }
-    // Before any path is opened: lets go of the sockets from before that have the port, and waits until it is free;
-    // false if there are none.
-    bool free_port(std::uint16_t port);
+    // Before any path is opened: lets go of the sockets from before that have the port, and waits until it is free.
+    void free_port(std::uint16_t port);
 
     base::Result<void> add_tunnel(const std::string &name) override;
     void set_connection(const core::ConnectionParameters &parameters) override { plane_.set_connection(parameters); }
@@ -160,11 +159,14 @@ private:
     bool committed_ = false;                         // before, what is kept is what the process before this one had
 };
 
-// The control port, of both IP versions where the kernel has them.
+// The control port, of both IP versions where the kernel has them. Its sockets are kept over a restart, so that nobody
+// takes the port meanwhile.
 class UdpControlPort final : public service::ControlPort {
 public:
     // kAddressInUse if another program has the port.
-    static base::Result<UdpControlPort> open(std::uint16_t port);
+    static base::Result<UdpControlPort> open(std::uint16_t port, sys::DescriptorStore &store);
+    // Of its sockets in the store.
+    static std::set<std::string> names();
 
     base::Result<void> send(const base::Address &local, const std::string &interface, const base::Endpoint &peer,
                             base::ConstOctets octets) override;

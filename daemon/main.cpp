@@ -31,6 +31,8 @@
 #include <getopt.h>
 #include <linux/capability.h>
 #include <optional>
+#include <set>
+#include <string>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -457,6 +459,20 @@ bool is_privileged(std::uint16_t port)
     return port < 1024;
 }
 
+// What was kept, and is of no use to this configuration, or to this version, may have a port or a name that is needed.
+void free_what_is_in_the_way(const config::InterfaceConfig &interface, sys::DescriptorStore &store,
+                             WorkerPlane &data_plane)
+{
+    std::set<std::string> wanted;
+    if (!interface.tunnels.empty())
+        wanted = UdpControlPort::names();
+    for (const config::TunnelConfig &tunnel : interface.tunnels)
+        wanted.insert(tunnel.name);
+    store.forget_rest(wanted);
+    store.wait_for_closing();
+    data_plane.free_port(interface.cmdport_local);
+}
+
 base::Result<void> run(const std::string &directory, sys::DescriptorStore &store)
 {
     auto memory = kept_memory(store);
@@ -478,28 +494,24 @@ base::Result<void> run(const std::string &directory, sys::DescriptorStore &store
         return base::Failure(interface.error());
     auto requests = net::RouteSocket::open();
     auto monitor = net::Monitor::open(net::Monitor::Scope::kRoutesToo);
-    auto plane = plane::Plane::start(interface->workers);
     if (!requests)
         return base::Failure(requests.error());
     if (!monitor)
         return base::Failure(monitor.error());
+    KernelNetwork network(*requests, *monitor); // outlives the workers: they send by its routes to the end
+    auto plane = plane::Plane::start(interface->workers);
     if (!plane)
         return base::Failure(plane.error());
     (*plane)->keep_state(kept);
     const auto links = LinkWatch::start(**plane);
     if (!links)
         return base::Failure(links.error());
-    KernelNetwork network(*requests, *monitor);
     WorkerPlane data_plane(**plane, store);
     if (auto kept_in = data_plane.keep_in(*loop); !kept_in)
         return kept_in;
-    const auto open_control_port = [&] {
-        return interface->tunnels.empty() ? UdpControlPort() : UdpControlPort::open(interface->cmdport_local);
-    };
-    auto control_port = open_control_port();
-    if (!control_port && control_port.error().code == base::ErrorCode::kAddressInUse &&
-        data_plane.free_port(interface->cmdport_local))
-        control_port = open_control_port();
+    free_what_is_in_the_way(*interface, store, data_plane);
+    auto control_port =
+        interface->tunnels.empty() ? UdpControlPort() : UdpControlPort::open(interface->cmdport_local, store);
     if (!control_port)
         return base::Failure(control_port.error());
     service::Manager manager(std::move(*interface), files, network, data_plane);
@@ -513,7 +525,6 @@ base::Result<void> run(const std::string &directory, sys::DescriptorStore &store
                      [](const auto &connection) { return is_privileged(connection->config.local_port); }))
         sys::drop_capability(CAP_NET_BIND_SERVICE);
     data_plane.close_spare_sockets();
-    store.forget_rest();
     kept.forget_rest();
     data_plane.settle(); // what is told of the paths from now on is what they are
     kept.confirm(sys::now());

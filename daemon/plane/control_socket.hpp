@@ -20,6 +20,10 @@ public:
     // kAddressInUse if another program has the port, kNotSupported if the version is switched off.
     static base::Result<ControlSocket> open(base::IpVersion version, std::uint16_t port);
 
+    // One that open() has made in another process, with what waits in it; kNotFound if it is not of that version and
+    // port.
+    static base::Result<ControlSocket> adopt(sys::FileDescriptor fd, base::IpVersion version, std::uint16_t port);
+
     base::IpVersion version() const noexcept { return version_; }
     int fd() const noexcept { return fd_.get(); }
 

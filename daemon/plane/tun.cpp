@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <utility>
@@ -81,6 +81,9 @@ base::Result<Tun> Tun::adopt(sys::FileDescriptor fd, const std::string &name)
         (request.ifr_flags & (kFlags | IFF_PERSIST)) != kFlags)
         return base::fail(base::ErrorCode::kNotFound,
                           fmt::format("the tunnel interface {} is not the one of before", name));
+    if (if_nametoindex(name.c_str()) == 0)
+        return base::fail(base::ErrorCode::kNotFound,
+                          fmt::format("the tunnel interface {} is in another network namespace now", name));
     // Of whoever has had the descriptor: a read that waits would hold up the worker.
     const int flags = fcntl(fd.get(), F_GETFL);
     if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0)

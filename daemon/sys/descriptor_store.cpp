@@ -117,11 +117,14 @@ bool DescriptorStore::wait_for_closing()
     return true;
 }
 
-void DescriptorStore::forget_rest()
+void DescriptorStore::forget_rest(const std::set<std::string> &wanted)
 {
-    for (const auto &[name, fd] : received_)
-        forget(name);
-    received_.clear();
+    std::erase_if(received_, [&](const auto &received) {
+        if (wanted.contains(received.first))
+            return false;
+        forget(received.first);
+        return true;
+    });
 }
 
 } // namespace mpt::sys

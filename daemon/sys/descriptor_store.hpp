@@ -39,8 +39,8 @@ public:
     // Waits, for half a second at most, until the service manager has closed what was let go since the last call (since
     // systemd 254: has begun to); false if that was nothing.
     bool wait_for_closing();
-    // Lets go of everything that was not taken.
-    void forget_rest();
+    // Lets go of everything that was not taken, but what has these names.
+    void forget_rest(const std::set<std::string> &wanted);
 
 private:
     // What is kept under names that begin so and are not among these.

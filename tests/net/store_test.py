@@ -182,6 +182,56 @@ class Store(lab.LabTest):
         self.assertEqual(self.manager.released, ['tun0'])
         lab.wait_for(lambda: 'tun0' in self.manager.store, 'the new one is kept')
 
+    def test_control_port_is_kept(self):
+        """Nobody takes it between two processes."""
+        config = self.config('config', lab.DATA_PORT + 1)
+        daemon = self.manager.start(self.net['a'], config)
+        daemon.wait_ready()
+        daemon.stop(signal.SIGKILL)
+        kept = {name: os.fstat(self.manager.store[f'control/{name}']).st_ino for name in (4, 6)}
+        with self.assertRaises(OSError):
+            self.net['a'].socket(socket.AF_INET, socket.SOCK_DGRAM, ('127.0.0.1', lab.COMMAND_PORT))
+        self.manager.start(self.net['a'], config).wait_ready()
+        self.assertEqual(self.manager.released, [])
+        self.assertEqual({name: os.fstat(self.manager.store[f'control/{name}']).st_ino for name in (4, 6)}, kept)
+
+    def test_names_of_another_version(self):
+        """What they are for is not known: it is let go before a port is opened, which it may have."""
+        ports = (lab.COMMAND_PORT, lab.DATA_PORT, lab.DATA_PORT + 1)
+        names = [f'unknown/{port}' for port in ports]
+        for name, port in zip(names, ports):
+            with self.net['a'].socket(socket.AF_INET, socket.SOCK_DGRAM, ('0.0.0.0', port)) as opened:
+                self.manager.store[name] = os.dup(opened.fileno())
+        daemon = self.manager.start(self.net['a'], self.config('config', lab.DATA_PORT + 1))
+        daemon.wait_ready()
+        self.assertNotIn('disabled', daemon.log())
+        self.assertEqual(sorted(self.manager.released), sorted(names))
+
+    def test_tunnel_in_another_namespace(self):
+        """It is no way back: another one is made."""
+        config = self.config('config', lab.DATA_PORT + 1)
+        daemon = self.manager.start(self.net['a'], config)
+        daemon.wait_ready()
+        daemon.stop(signal.SIGKILL)
+        self.net['a'].run('ip', 'link', 'set', 'tun0', 'netns', self.net['b'].namespace)
+        daemon = self.manager.start(self.net['a'], config)
+        daemon.wait_ready()
+        self.assertIn('10.0.0.2/24', self.net['a'].run('ip', '-br', 'address', 'show', 'tun0'))
+
+    def test_tunnel_with_another_address(self):
+        """With the first address of a network the kernel takes away the others of it."""
+        daemon = self.manager.start(self.net['a'], self.config('first', lab.DATA_PORT + 1))
+        daemon.wait_ready()
+        self.net['a'].run('ip', 'address', 'add', '10.0.0.77/24', 'dev', 'tun0')
+        daemon.stop(signal.SIGKILL)
+        folder = self.config('second', lab.DATA_PORT + 1)
+        for file in (folder / 'interface.conf', *(folder / 'connections').iterdir()):
+            file.write_text(file.read_text().replace('10.0.0.2', '10.3.3.2'))
+        self.manager.start(self.net['a'], folder).wait_ready()
+        said = self.net['a'].run('ip', '-br', '-4', 'address', 'show', 'tun0')
+        self.assertIn('10.3.3.2/24', said)
+        self.assertNotIn('10.0.0', said)
+
     def test_failure_that_comes_late(self):
         """What has run for a while ends at once, for the next one to start."""
         daemon = self.manager.start(self.net['a'], self.config('config', lab.DATA_PORT + 1))
