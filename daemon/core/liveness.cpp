@@ -26,9 +26,10 @@ Liveness::Liveness(base::Instant now, LivenessSettings settings, std::optional<L
       quiet_since_(now), since_(now)
 {
     // A path that has no keepalives any more is not dead for lack of them.
-    if (before && (before->alive || has_keepalives())) {
+    if (before && (before->alive || before->told_dead || has_keepalives())) {
         alive_ = before->alive;
         lived_ = before->lived || before->alive;
+        told_dead_ = before->told_dead && !before->alive;
     }
     data_is_proof_ = !lived_;
     status_ = current_status();
@@ -72,6 +73,7 @@ std::optional<StatusChange> Liveness::set_by_peer(base::Instant now, bool up) no
     }
     data_is_proof_ = false;
     alive_ = up;
+    told_dead_ = !up;
     heard_ = now;
     return update(now, StatusReason::kByPeer);
 }
@@ -153,6 +155,7 @@ std::optional<StatusChange> Liveness::update(base::Instant now, StatusReason rea
         next_keepalive_ = now;
     }
     data_is_proof_ = data_is_proof_ && !alive_;
+    told_dead_ = told_dead_ && !alive_;
     const StatusChange change{status_, current_status(), reason};
     if (change.from == change.to)
         return std::nullopt;

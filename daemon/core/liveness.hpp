@@ -39,6 +39,7 @@ struct StatusChange {
 struct LivenessMemory {
     bool alive = false; // as far as keepalives, the start or the peer say
     bool lived = false; // was alive at any time
+    bool told_dead = false; // by the peer, and not alive since
 };
 
 // What is due.
@@ -92,7 +93,7 @@ public:
     base::Instant since() const noexcept { return since_; } // when the status last changed, or the start
     std::uint64_t changes() const noexcept { return changes_; }
     std::optional<base::Instant> last_keepalive() const noexcept { return last_keepalive_; }
-    LivenessMemory memory() const noexcept { return {alive_, lived_}; }
+    LivenessMemory memory() const noexcept { return {alive_, lived_, told_dead_}; }
 
     // Keepalives leave by the path: it has some, and is up or dead.
     bool sends_keepalives() const noexcept;
@@ -117,6 +118,7 @@ private:
     bool socket_works_ = true;
     bool alive_;          // as far as keepalives, the start or the peer say
     bool lived_;          // was alive at any time
+    bool told_dead_ = false; // by the peer, and not alive since
     bool data_is_proof_;  // started dead, and nothing was known of it since
     base::Instant heard_; // the last keepalive, or the start of a grace
     base::Instant next_keepalive_;

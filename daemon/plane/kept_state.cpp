@@ -27,6 +27,7 @@ constexpr std::uint64_t kLived = 0x04;
 constexpr std::uint64_t kSetUp = 0x08; // by hand
 constexpr std::uint64_t kSetDown = 0x10;
 constexpr std::uint64_t kLearned = 0x20; // where the peer is
+constexpr std::uint64_t kToldDead = 0x40;
 
 base::ConstOctets key_of(const core::ConnectionParameters &connection) noexcept
 {
@@ -94,6 +95,7 @@ void KeptSlot::set_path(std::size_t number, std::uint64_t identity, const core::
     std::uint64_t known = identity | kValid;
     known |= state.liveness.alive ? kAlive : 0;
     known |= state.liveness.lived ? kLived : 0;
+    known |= state.liveness.told_dead ? kToldDead : 0;
     if (state.by_hand)
         known |= *state.by_hand ? kSetUp : kSetDown;
     if (state.learned) {
@@ -118,7 +120,9 @@ std::optional<KeptPath> KeptSlot::path_in(std::size_t number,
     const std::uint64_t identity = identity_of(connection, number);
     if (identity == 0 || (entry.known & ~kKnown) != identity || (entry.known & kValid) == 0)
         return std::nullopt;
-    KeptPath state{{(entry.known & kAlive) != 0, (entry.known & kLived) != 0}, std::nullopt, std::nullopt};
+    KeptPath state{{(entry.known & kAlive) != 0, (entry.known & kLived) != 0, (entry.known & kToldDead) != 0},
+                   std::nullopt,
+                   std::nullopt};
     if ((entry.known & (kSetUp | kSetDown)) != 0)
         state.by_hand = (entry.known & kSetDown) == 0;
     if ((entry.known & kLearned) != 0) {

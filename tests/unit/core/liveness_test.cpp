@@ -446,18 +446,39 @@ TEST(Liveness, AnotherOneGoesOnWhereItWas)
     Liveness dead(kStart + 13s, settings(1s, 3s, PathStatus::kUp), alive.memory());
     EXPECT_EQ(dead.status(), PathStatus::kDead);
     EXPECT_EQ(run(dead, kStart + 15s).keepalives, 3U); // it has lived: its peer is asked as often as others
-    EXPECT_EQ(Liveness(kStart, settings(100ms, 3s, PathStatus::kUp), LivenessMemory{false, false}).status(),
+    EXPECT_EQ(Liveness(kStart, settings(100ms, 3s, PathStatus::kUp), LivenessMemory{false, false, false}).status(),
               PathStatus::kDead);
 }
 
 TEST(Liveness, WhatWasKnownDoesNotStandAgainstTheConfiguration)
 {
-    const LivenessMemory alive{true, true};
-    const LivenessMemory dead{false, true};
+    const LivenessMemory alive{true, true, false};
+    const LivenessMemory dead{false, true, false};
     EXPECT_EQ(Liveness(kStart, settings(1s, 3s, PathStatus::kSetDown), alive).status(), PathStatus::kSetDown);
     // Without keepalives nothing would bring it up.
     EXPECT_EQ(Liveness(kStart, settings(0s, 3s, PathStatus::kUp), dead).status(), PathStatus::kUp);
     EXPECT_EQ(Liveness(kStart, settings(0s, 3s, PathStatus::kDead), alive).status(), PathStatus::kUp);
+}
+
+TEST(Liveness, ThePeersWordIsKnownToTheNext)
+{
+    Liveness path(kStart, settings(0s, 3s, PathStatus::kUp));
+    path.set_by_peer(kStart, false);
+    Liveness next(kStart + 1s, settings(0s, 3s, PathStatus::kUp), path.memory());
+    EXPECT_EQ(next.status(), PathStatus::kDead);
+    EXPECT_EQ(Liveness(kStart + 2s, settings(0s, 3s, PathStatus::kUp), next.memory()).status(), PathStatus::kDead);
+    next.set_by_peer(kStart + 2s, true);
+    EXPECT_EQ(next.status(), PathStatus::kUp);
+    EXPECT_FALSE(next.memory().told_dead);
+
+    // Keepalives that are missed are no word.
+    Liveness lost(kStart, settings(1s, 3s, PathStatus::kUp));
+    run(lost, kStart + 3s);
+    EXPECT_EQ(lost.status(), PathStatus::kDead);
+    EXPECT_FALSE(lost.memory().told_dead);
+    lost.set_by_peer(kStart + 4s, false);
+    lost.on_keepalive(kStart + 5s);
+    EXPECT_FALSE(lost.memory().told_dead);
 }
 
 } // namespace

@@ -63,7 +63,7 @@ protected:
         KeptState state(memory, kNow);
         KeptSlot &slot = *state.take(parameters).slot;
         for (std::size_t i = 0; i < parameters.paths.size(); ++i)
-            set_path(slot, parameters, i, {{true, true}, std::nullopt, learned});
+            set_path(slot, parameters, i, {{true, true, false}, std::nullopt, learned});
         state.confirm(kNow);
     }
     // What the next one finds of the second path, whose peer is nowhere else.
@@ -84,8 +84,8 @@ protected:
         KeptSlot &slot = *state.take(parameters).slot;
         slot.set_next_to_send(0xfffffff0);
         slot.set_next_expected(0);
-        set_path(slot, parameters, 0, {{true, true}, std::nullopt});
-        set_path(slot, parameters, 1, {{false, true}, false});
+        set_path(slot, parameters, 0, {{true, true, false}, std::nullopt});
+        set_path(slot, parameters, 1, {{false, true, true}, false});
         state.confirm(when);
     }
     // What the next process finds.
@@ -120,6 +120,7 @@ TEST_F(KeptStateTest, TheNextProcessFindsWhatWasNoted)
     EXPECT_EQ(now.paths[0]->by_hand, std::nullopt);
     EXPECT_FALSE(now.paths[1]->liveness.alive);
     EXPECT_TRUE(now.paths[1]->liveness.lived);
+    EXPECT_TRUE(now.paths[1]->liveness.told_dead && !now.paths[0]->liveness.told_dead);
     EXPECT_EQ(now.paths[1]->by_hand, false);
     expect_nothing(found(connection("b")));
 }
