@@ -37,8 +37,8 @@ struct StatusChange {
 
 // What is known of a path whatever its interface does, for an object that goes on where another one has ended.
 struct LivenessMemory {
-    bool alive = false; // as far as keepalives, the start or the peer say
-    bool lived = false; // was alive at any time
+    bool alive = false;     // as far as keepalives, the start or the peer say
+    bool lived = false;     // was alive at any time
     bool told_dead = false; // by the peer, and not alive since
 };
 
@@ -116,11 +116,11 @@ private:
     bool interface_up_ = true;
     bool address_present_ = true;
     bool socket_works_ = true;
-    bool alive_;          // as far as keepalives, the start or the peer say
-    bool lived_;          // was alive at any time
+    bool alive_;             // as far as keepalives, the start or the peer say
+    bool lived_;             // was alive at any time
     bool told_dead_ = false; // by the peer, and not alive since
-    bool data_is_proof_;  // started dead, and nothing was known of it since
-    base::Instant heard_; // the last keepalive, or the start of a grace
+    bool data_is_proof_;     // started dead, and nothing was known of it since
+    base::Instant heard_;    // the last keepalive, or the start of a grace
     base::Instant next_keepalive_;
 
     std::array<base::Instant, 2> flaps_{}; // the last ones, the later one first
