@@ -149,12 +149,14 @@ std::uint16_t PathObject::RemotePort()
 
 std::uint64_t PathObject::RemoteLearned()
 {
-    return record().parameters.learned ? realtime_of(record().learned_at, learned_) : 0;
+    const auto &learned = record().parameters.learned;
+    return learned ? realtime_of(learned->since, learned_) : 0;
 }
 
 std::uint64_t PathObject::RemoteLearnedMonotonic()
 {
-    return record().parameters.learned ? base::microseconds(record().learned_at) : 0;
+    const auto &learned = record().parameters.learned;
+    return learned ? base::microseconds(learned->since) : 0;
 }
 
 std::uint16_t PathObject::WeightOut()

@@ -22,28 +22,28 @@ enum class PathStatus : std::uint8_t {
     kDisabled = 0xff,       // cannot be used: its sockets could not be made
 };
 
-// What the data plane must know of a path; its own address is the one in use, whatever the file says.
-struct PathParameters {
-    std::string interface;                 // name of the interface its packets leave by
-    base::Endpoint local;                  // private address, local_port
-    base::Endpoint remote;                 // remote_ipaddr, remote_port; unspecified: to be learned
-    std::optional<base::Endpoint> learned; // from keepalives of authentication type 3: where the peer is now
-    bool is_proved = true;                 // that the peer is at `remote`: false if only a peer says so
-    std::uint16_t weight = 1;              // 1-10000 (guide weight_out)
-    base::Duration keepalive{0};           // time between keepalives; 0: none are sent and none are waited for
-    base::Duration dead{0};                // without a keepalive for so long the path is dead
-    PathStatus status = PathStatus::kUp;   // how it starts
-
-    // Where its packets go; unspecified if that is not known.
-    const base::Endpoint &peer() const { return learned ? *learned : remote; }
-};
-
 // Where a peer was found, and when.
 struct LearnedPeer {
     base::Endpoint at;
     base::Instant since;
 
     friend bool operator==(const LearnedPeer &, const LearnedPeer &) = default;
+};
+
+// What the data plane must know of a path; its own address is the one in use, whatever the file says.
+struct PathParameters {
+    std::string interface;               // name of the interface its packets leave by
+    base::Endpoint local;                // private address, local_port
+    base::Endpoint remote;               // remote_ipaddr, remote_port; unspecified: to be learned
+    std::optional<LearnedPeer> learned;  // from keepalives of authentication type 3: where the peer is now
+    bool is_proved = true;               // that the peer is at `remote`: false if only a peer says so
+    std::uint16_t weight = 1;            // 1-10000 (guide weight_out)
+    base::Duration keepalive{0};         // time between keepalives; 0: none are sent and none are waited for
+    base::Duration dead{0};              // without a keepalive for so long the path is dead
+    PathStatus status = PathStatus::kUp; // how it starts
+
+    // Where its packets go; unspecified if that is not known.
+    const base::Endpoint &peer() const { return learned ? learned->at : remote; }
 };
 
 // Whether a path is still the one of that number, though addresses that were found, or settings, may have changed.
@@ -78,5 +78,11 @@ struct ConnectionParameters {
     // Of authentication type 3: nothing but its keepalives is taken. Nothing: those without MAC are.
     std::optional<proto::ControlKey> keepalive_key;
 };
+
+// Whether a connection still is with the same host, so that what was agreed with it and learned of it holds.
+inline bool is_same_peer(const ConnectionParameters &before, const ConnectionParameters &after)
+{
+    return before.local == after.local && before.remote == after.remote && before.keepalive_key == after.keepalive_key;
+}
 
 } // namespace mpt::core

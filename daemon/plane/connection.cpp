@@ -85,7 +85,7 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     const ConnectionEntry *before = std::exchange(entry, &next);
     if (before == nullptr && before_.next_expected && !reorder.expected())
         reorder.resume(now, *before_.next_expected);
-    const bool is_same_peer = !apply_session(before);
+    const bool is_same_session = !apply_session(before);
     for (std::uint32_t i = 0; i < paths.size(); ++i) {
         Path &path = paths[i];
         if (i >= count) {
@@ -113,21 +113,17 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
             path.liveness.reset(); // nothing that is known is about this one
             path.orders_by_hand = path.orders_by_peer = 0;
         }
-        if (!is_same || !is_same_peer)
+        if (!is_same || !is_same_session)
             path.identity = identity_of(next.parameters, i);
-        if (!is_same_peer)
+        if (!is_same_session)
             path.whereabouts = {};
-        if (!is_same || !is_same_peer || last->peer() != parameters.peer())
+        if (!is_same || !is_same_session || last->peer() != parameters.peer())
             path.whereabouts.set_address(parameters.peer(), parameters.learned || parameters.is_proved,
                                          random_challenge());
         if (!is_same || last->local != parameters.local)
             path.observed = {};
         // What was known before this process counts for the path that it was, the first time.
         const KeptPath *known = before == nullptr && before_.paths[i] ? &*before_.paths[i] : nullptr;
-        if (parameters.learned && (last == nullptr || last->learned != parameters.learned)) {
-            const bool is_kept = known != nullptr && known->learned && known->learned->at == parameters.learned;
-            path.learned_since = is_kept ? known->learned->since : now;
-        }
         const core::LivenessSettings liveness = liveness_settings_of(parameters);
         if (!path.liveness) {
             const base::Endpoint &was_at = known != nullptr && known->learned ? known->learned->at : parameters.remote;
@@ -155,15 +151,12 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
     update_usable(now);
 }
 
-// With another key, or between other addresses, nothing that was agreed holds. Then true.
+// With another peer, or number of paths, nothing that was agreed holds. Then true.
 bool Connection::apply_session(const ConnectionEntry *before)
 {
     const core::ConnectionParameters &next = entry->parameters;
-    const auto same = [&next](const core::ConnectionParameters &other) {
-        return other.keepalive_key == next.keepalive_key && other.local == next.local && other.remote == next.remote &&
-               other.paths.size() == next.paths.size();
-    };
-    if (before != nullptr && same(before->parameters))
+    if (before != nullptr && core::is_same_peer(before->parameters, next) &&
+        before->parameters.paths.size() == next.paths.size())
         return false;
     session_.reset();
     if (!next.keepalive_key)
@@ -364,12 +357,10 @@ void Connection::keep_paths() noexcept
     for (std::uint32_t i = 0; i < entry->parameters.paths.size(); ++i) {
         const core::PathParameters &parameters = entry->parameters.paths[i];
         const Order &by_hand = entry->links[i].by_hand;
-        KeptPath state{paths[i].liveness->memory(), std::nullopt, std::nullopt};
+        KeptPath state{paths[i].liveness->memory(), std::nullopt, parameters.learned};
         state.liveness.alive = state.liveness.alive && !parameters.peer().address.is_unspecified();
         if (by_hand.count != 0)
             state.by_hand = by_hand.up;
-        if (parameters.learned)
-            state.learned = core::LearnedPeer{*parameters.learned, paths[i].learned_since};
         slot_.set_path(i, paths[i].identity, parameters, state);
     }
 }

@@ -48,7 +48,6 @@ struct Path {
     Connection *connection = nullptr; // whose it is
     std::optional<core::Liveness> liveness;
     core::PathValidation whereabouts; // of authentication type 3
-    base::Instant learned_since{};    // of its parameters
     base::Instant next_moved{};       // when its end may be told of again
     base::Endpoint observed{};        // what was told last
     base::Instant next_observed{};

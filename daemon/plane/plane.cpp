@@ -27,11 +27,6 @@ base::Prefix whole(const base::Address &address)
     return {address, static_cast<std::uint8_t>(address.bits())};
 }
 
-bool is_same_peer(const core::ConnectionParameters &before, const core::ConnectionParameters &after)
-{
-    return before.local == after.local && before.remote == after.remote && before.keepalive_key == after.keepalive_key;
-}
-
 // Which packets are whose.
 class Claims {
 public:
@@ -147,7 +142,7 @@ void Plane::set_connection(const core::ConnectionParameters &parameters)
         next->connection = std::make_shared<Connection>(next_id_++, parameters, place);
     } else {
         next->connection = previous->connection;
-        if (record.slot != nullptr && !is_same_peer(previous->parameters, parameters))
+        if (record.slot != nullptr && !core::is_same_peer(previous->parameters, parameters))
             KeptState::rename(*record.slot, parameters);
         for (std::size_t i = 0; i < std::min(previous->links.size(), next->links.size()); ++i) {
             const core::PathParameters &before = previous->parameters.paths[i];

@@ -109,10 +109,8 @@ void Manager::configure(ConnectionRecord &record, const config::ConnectionConfig
             }
         }
         if (i < paths.size() && core::is_same_path(paths[i].parameters, parameters)) {
-            if (is_same_peer && paths[i].parameters.remote == parameters.remote) {
+            if (is_same_peer && paths[i].parameters.remote == parameters.remote)
                 record.paths.back().parameters.learned = paths[i].parameters.learned;
-                record.paths.back().learned_at = paths[i].learned_at;
-            }
             record.paths.back().by_hand = paths[i].by_hand;
             record.paths.back().told = paths[i].told;
             record.paths.back().told_since = paths[i].told_since;

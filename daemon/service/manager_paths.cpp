@@ -23,8 +23,7 @@ void Manager::recall_learned()
             const auto before = plane_.learned_before(record->config.name, path);
             if (!before || !same_sockets(*record, path, before->at).empty())
                 continue;
-            record->paths[path].parameters.learned = before->at;
-            record->paths[path].learned_at = before->since;
+            record->paths[path].parameters.learned = before;
             plane_.set_connection(parameters_of(*record));
         }
 }
@@ -111,8 +110,7 @@ base::Result<void> Manager::on_paths_moved(base::Instant now, const std::vector<
             plane_.set_connection(parameters_of(other.record));
             places.push_back(other);
         }
-        at.parameters.learned = move.to;
-        at.learned_at = now;
+        at.parameters.learned = core::LearnedPeer{move.to, now};
         plane_.set_connection(parameters_of(*record));
         places.push_back({*record, move.path});
         std::string text =

@@ -55,7 +55,6 @@ struct PathRecord {
     std::optional<PathRoute> route = std::nullopt; // of ours, where the kernel would not know the way
     std::vector<PathRoute> server_routes{};        // likewise, to STUN servers
     std::optional<base::Endpoint> found{};         // the public address and port, as a STUN server saw them last
-    base::Instant learned_at{};                    // of parameters.learned
     base::Endpoint observed{};                     // where the peer says that our packets come from; port 0: unknown
     // Changes of its status and moves of its peer, as far as they are counted together, and since when.
     unsigned told = 0;

@@ -2,6 +2,7 @@
 // Peers of authentication type 3 that are elsewhere than a path's packets go.
 #include "daemon/plane/connection.hpp"
 #include "daemon/proto/session_keepalive.hpp"
+#include "daemon/sys/clock.hpp"
 
 #include "tests/unit/plane/loopback.hpp"
 
@@ -61,7 +62,7 @@ protected:
     // As the control thread does.
     void follow(const base::Endpoint &to)
     {
-        server.paths[0].learned = to;
+        server.paths[0].learned = core::LearnedPeer{to, sys::now()};
         open(*plane, server);
         plane->settle();
     }
@@ -185,7 +186,8 @@ TEST_F(RoamingTest, PeersBehindOneNatAreToldApartByTheirPorts)
     const UdpPeer one(endpoint("10.7.0.2", 5001)), two(endpoint("10.7.0.2", 5002)), other(endpoint("10.7.0.2", 5003));
     for (const unsigned number : {0U, 1U}) {
         core::ConnectionParameters parameters = of_type_3(connection("tuna", {path("10.7.0.1", "0.0.0.0")}, number));
-        parameters.paths[0].learned = endpoint("10.7.0.2", static_cast<std::uint16_t>(5001 + number));
+        parameters.paths[0].learned =
+            core::LearnedPeer{endpoint("10.7.0.2", static_cast<std::uint16_t>(5001 + number)), sys::now()};
         open(*plane, parameters);
     }
     const TunEnd tunnel("tuna");

@@ -79,7 +79,7 @@ TEST_F(RoamingTest, FollowsAndSaysSo)
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.1", 40000));
     EXPECT_TRUE(parameters("A", 0).remote.address.is_unspecified()) << "the path is still the file's";
     EXPECT_TRUE(plane.open.contains("A/0"));
-    EXPECT_EQ(record("A", 0).learned_at, kStart);
+    EXPECT_EQ(parameters("A", 0).learned->since, kStart);
     ASSERT_EQ(notices.size(), 1U);
     EXPECT_EQ(notices[0].text, "connection A, path 0 (eth1): the peer is at 198.51.100.1:40000 now");
     EXPECT_EQ(notices[0].level, Notice::Level::kInfo);
@@ -129,7 +129,7 @@ TEST_F(RoamingTest, WhatWasLearnedOutlivesAReloadUnlessTheFileSaysSomethingElseO
     EXPECT_EQ(parameters("A", 0).weight, 4);
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.1", 40000));
     ASSERT_TRUE(manager->restart("a.conf", notices));
-    EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.1", 40000));
+    EXPECT_EQ(parameters("A", 0).learned, (core::LearnedPeer{endpoint("198.51.100.1", 40000), kStart}));
 
     replace(text, "ip_remote = 10.0.0.3", "ip_remote = 10.0.0.33");
     ASSERT_TRUE(manager->reload("", notices));
@@ -196,7 +196,7 @@ TEST_F(RoamingTest, WhereAPeerWithAnotherKeyOrTunnelAddressIsNobodyKnows)
         replace(text, before, after);
         ASSERT_TRUE(manager->reload("", notices));
         EXPECT_TRUE(parameters("A", 0).peer().address.is_unspecified()) << after;
-        EXPECT_EQ(record("A", 0).learned_at, base::Instant{});
+        EXPECT_FALSE(record("A", 0).parameters.learned);
     }
 }
 
@@ -259,8 +259,8 @@ TEST_F(RoamingTest, WhereAPeerWasBeforeARestartItIsExpectedNow)
                      {"B/1", {endpoint("198.51.100.1", 40001), since}}};
     ASSERT_TRUE(start());
     EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.1", 40000));
-    EXPECT_EQ(record("A", 0).parameters.learned, endpoint("198.51.100.1", 40000));
-    EXPECT_EQ(record("A", 0).learned_at, since);
+    EXPECT_EQ(record("A", 0).parameters.learned, plane.learned.at("A/0"));
+    EXPECT_EQ(parameters("A", 0).learned, plane.learned.at("A/0"));
     EXPECT_TRUE(plane.open.contains("A/0"));
     EXPECT_EQ(parameters("A", 1).peer(), endpoint("198.51.100.1", 40001));
     EXPECT_TRUE(parameters("B", 1).peer().address.is_unspecified()) << "one port is not two hosts'";
