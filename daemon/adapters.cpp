@@ -282,7 +282,7 @@ base::Result<void> WorkerPlane::keep_in(sys::EventLoop &loop)
 
 void WorkerPlane::free_port(std::uint16_t port)
 {
-    free_ports(plane_.close_spare_sockets(port));
+    free_ports(plane_.close_spare_sockets_of(port));
 }
 
 bool WorkerPlane::free_ports(const std::vector<std::uint64_t> &closed)
@@ -299,7 +299,7 @@ base::Result<bool> WorkerPlane::open_path(const std::string &connection, std::si
     auto opened = plane_.open_path(connection, path);
     // It may be held by our own, of another configuration.
     if (!opened && opened.error().code == base::ErrorCode::kAddressInUse &&
-        free_ports(plane_.close_spare_sockets(connection, path)))
+        free_ports(plane_.close_spare_sockets_of(connection, path)))
         opened = plane_.open_path(connection, path);
     return opened;
 }

@@ -35,8 +35,8 @@ public:
     void close_spare_sockets() noexcept { spare_.clear(); }
     // Closes those that keep others from using a port on any address, or just from where a path is bound. Returns their
     // numbers, as of UdpSocket::cookie().
-    std::vector<std::uint64_t> close_spare_sockets(std::uint16_t port);
-    std::vector<std::uint64_t> close_spare_sockets(const std::string &connection, std::size_t path);
+    std::vector<std::uint64_t> close_spare_sockets_of(std::uint16_t port);
+    std::vector<std::uint64_t> close_spare_sockets_of(const std::string &connection, std::size_t path);
     // Calls back for the sockets of all paths, as of the last commit; for one of several paths more than once.
     void visit_path_sockets(const std::function<void(const UdpSocket &)> &callback) const;
 
@@ -142,7 +142,7 @@ private:
                                           const std::optional<base::Endpoint> &remote);
     // A connected socket for the path; null if it is better served by the one that listens, or has no route yet.
     std::shared_ptr<UdpSocket> connect(const core::PathParameters &path);
-    std::vector<std::uint64_t> close_spare_sockets(const std::function<bool(const UdpSocketPlace &)> &is_in_the_way);
+    std::vector<std::uint64_t> close_spare_sockets_if(const std::function<bool(const UdpSocketPlace &)> &is_in_the_way);
     base::Result<std::unique_ptr<ForwardingState>> build(std::size_t worker) const;
     void add_sockets(ForwardingState &state) const;
 

@@ -110,11 +110,16 @@ void Worker::fail(const char *why)
     loop_.exit();
 }
 
-bool Worker::wait_for_adoption(std::uint64_t number, base::Duration bound)
+bool Worker::has_adopted(std::uint64_t number)
+{
+    const std::lock_guard lock(adoption_mutex_);
+    return adopted_ >= number;
+}
+
+void Worker::wait_for_adoption(std::uint64_t number, base::Duration bound)
 {
     std::unique_lock lock(adoption_mutex_);
     adoption_.wait_for(lock, bound, [this, number] { return adopted_ >= number || failure() != nullptr; });
-    return adopted_ >= number;
 }
 
 // One pass over the sockets that are readable; false if none is.

@@ -32,9 +32,10 @@ public:
 
     // Gives the worker all that it is to do from now on.
     void post(std::unique_ptr<const ForwardingState> state) noexcept { mailbox_.post(std::move(state)); }
-    // Waits until the worker forwards by the state of this number or a later one; at most for `bound`, or until it
-    // fails. Whether it does.
-    bool wait_for_adoption(std::uint64_t number, base::Duration bound);
+    // Whether the worker forwards by the state of this number or a later one.
+    bool has_adopted(std::uint64_t number);
+    // Waits until it does; at most for `bound`, or until it fails.
+    void wait_for_adoption(std::uint64_t number, base::Duration bound);
     // Makes the worker look at the flags of the interfaces again. From any thread.
     void look_at_links() noexcept { links_.signal(); }
     // Asks for a sign of life, which the worker gives when its loop comes round. For one thread.
