@@ -179,7 +179,7 @@ private:
     bool follow_addresses(const config::TunnelConfig &tunnel);
     // What was set by hand lasts over a restart.
     void recall_orders(ConnectionRecord &record);
-    // And where peers were found: of two connections that would share one's port, as on_paths_moved().
+    // Where peers were found lasts, too, unless another path has the same sockets and that peer.
     void recall_learned();
     core::ConnectionParameters parameters_of(const ConnectionRecord &record) const;
     base::Result<void> follow_interfaces(const std::function<bool(const PathRecord &)> &concerns, Notices &notices);

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
+#include <string>
+#include <tuple>
 #include <utility>
 
 namespace mpt::service {
@@ -18,14 +21,28 @@ constexpr unsigned kMostTold = 20;
 
 void Manager::recall_learned()
 {
+    // Peer, local end and interface of each path.
+    std::multiset<std::tuple<base::Endpoint, base::Endpoint, std::string>> taken;
     for (const auto &record : connections_)
+        for (const PathRecord &path : record->paths)
+            taken.emplace(path.parameters.peer(), path.parameters.local, path.parameters.interface);
+    for (const auto &record : connections_) {
+        bool any = false;
         for (std::size_t path = 0; path < record->paths.size(); ++path) {
+            core::PathParameters &parameters = record->paths[path].parameters;
             const auto before = plane_.learned_before(record->config.name, path);
-            if (!before || !same_sockets(*record, path, before->at).empty())
+            if (!before)
                 continue;
-            record->paths[path].parameters.learned = before;
-            plane_.set_connection(parameters_of(*record));
+            taken.erase(taken.find({parameters.peer(), parameters.local, parameters.interface}));
+            if (!taken.contains({before->at, parameters.local, parameters.interface})) {
+                parameters.learned = before;
+                any = true;
+            }
+            taken.emplace(parameters.peer(), parameters.local, parameters.interface);
         }
+        if (any)
+            plane_.set_connection(parameters_of(*record));
+    }
 }
 
 void Manager::on_path_status(base::Instant now, const std::string &connection, std::size_t path,

@@ -247,6 +247,7 @@ public:
                 if (i >= parameters.paths.size() || before->second.paths[i].local != parameters.paths[i].local)
                     open.erase(fmt::format("{}/{}", parameters.name, i));
         connections[parameters.name] = parameters;
+        ++times_set[parameters.name];
         states[parameters.name].resize(parameters.paths.size());
     }
     void remove_connection(const std::string &connection) override
@@ -333,6 +334,7 @@ public:
     std::vector<Sent> sent; // from the ports of paths
     std::vector<std::string> tunnels;
     std::map<std::string, core::ConnectionParameters> connections;
+    std::map<std::string, int> times_set; // of connections
     std::set<std::string> open;
     std::map<std::string, std::uint32_t> path_mtus; // that the kernel knows
     std::map<std::string, bool> fragmenting;

@@ -262,6 +262,7 @@ TEST_F(RoamingTest, WhereAPeerWasBeforeARestartItIsExpectedNow)
     EXPECT_EQ(record("A", 0).parameters.learned, plane.learned.at("A/0"));
     EXPECT_EQ(parameters("A", 0).learned, plane.learned.at("A/0"));
     EXPECT_TRUE(plane.open.contains("A/0"));
+    EXPECT_EQ(plane.times_set.at("A"), plane.times_set.at("B") + 1) << "once with all that was learned";
     EXPECT_EQ(parameters("A", 1).peer(), endpoint("198.51.100.1", 40001));
     EXPECT_TRUE(parameters("B", 1).peer().address.is_unspecified()) << "one port is not two hosts'";
     // From there it moves on, or is given up, as ever.
@@ -275,6 +276,16 @@ TEST_F(RoamingTest, WhereAFileNamesSomebodyNobodyElseWasBefore)
     plane.learned = {{"A/0", {endpoint("198.51.100.9", 23456), base::Instant(900s)}}};
     ASSERT_TRUE(start());
     EXPECT_TRUE(parameters("A", 0).peer().address.is_unspecified());
+}
+
+TEST_F(RoamingTest, WhereAFilesPeerIsNoMoreAnotherMayHaveBeen)
+{
+    replace(directory.files["a.conf"], "remote_ipaddr = 0.0.0.0", "remote_ipaddr = 198.51.100.9");
+    plane.learned = {{"A/0", {endpoint("198.51.100.1", 40000), base::Instant(900s)}},
+                     {"B/0", {endpoint("198.51.100.9", 23456), base::Instant(900s)}}};
+    ASSERT_TRUE(start());
+    EXPECT_EQ(parameters("A", 0).peer(), endpoint("198.51.100.1", 40000));
+    EXPECT_EQ(parameters("B", 0).peer(), endpoint("198.51.100.9", 23456));
 }
 
 TEST_F(RoamingTest, HowThePeerSeesAPathIsKnownWhileItsAddressStays)
