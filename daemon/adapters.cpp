@@ -37,9 +37,6 @@ std::string control_name(base::IpVersion version)
     return fmt::format("control/{}", static_cast<int>(version));
 }
 
-// Between two batches of sockets that go into the store, for the service manager has more to do.
-constexpr base::Duration kKeepingPause = std::chrono::milliseconds(20);
-
 // In the store, of a socket by its UdpSocket::cookie().
 std::string name_of(std::uint64_t cookie)
 {
@@ -332,7 +329,7 @@ void WorkerPlane::keep_sockets()
     if (store_.keep_just(kSocket, sockets()))
         kept_ = std::move(present);
     else if (more_)
-        more_->set(sys::now() + kKeepingPause);
+        more_->set(sys::now() + store_.pause());
 }
 
 base::Result<void> WorkerPlane::add_tunnel(const std::string &name)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/sys/descriptor_store.hpp"
 
-#include "daemon/base/time.hpp"
-
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <systemd/sd-daemon.h>
@@ -14,8 +14,10 @@ namespace {
 
 constexpr std::size_t kRoom = 8192; // FileDescriptorStoreMax= in the unit
 
-// Each one that is added or removed is compared with all that are there, by systemd: a microsecond each.
+// Each one that is added is compared with all that are there, by systemd.
 constexpr std::size_t kAtOnce = 64;
+constexpr base::Duration kComparison = std::chrono::microseconds(1);
+constexpr base::Duration kLeastPause = std::chrono::milliseconds(20);
 
 // How long the service manager may take to close a descriptor: to wait for it is a courtesy to who wants its port.
 constexpr base::Duration kPatience = std::chrono::milliseconds(500);
@@ -90,6 +92,11 @@ bool DescriptorStore::keep_just(const std::string &prefix, const std::map<std::s
             return sent == 0;
     }
     return true;
+}
+
+base::Duration DescriptorStore::pause() const noexcept
+{
+    return std::max(kLeastPause, 2 * static_cast<int>(kAtOnce * names_.size()) * kComparison);
 }
 
 void DescriptorStore::forget_others(const std::string &prefix, const std::map<std::string, int> &wanted)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "daemon/base/time.hpp"
 #include "daemon/sys/file_descriptor.hpp"
 
 #include <map>
@@ -32,8 +33,10 @@ public:
     int forget(const std::string &name);
     // Keeps these, and lets go of all others whose name begins so. The service manager takes its time over each one: of
     // many, only some are dealt with by one call. False if there are more, or it cannot be told now: to be called again
-    // after a pause.
+    // after pause().
     bool keep_just(const std::string &prefix, const std::map<std::string, int> &wanted);
+    // Twice what the service manager takes over one call of keep_just(): it has all other services to look after.
+    base::Duration pause() const noexcept;
     // Lets go of the others, all at once: for who waits for their ports.
     void forget_others(const std::string &prefix, const std::map<std::string, int> &wanted);
     // Waits, for half a second at most, until the service manager has closed what was let go since the last call (since

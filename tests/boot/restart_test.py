@@ -364,7 +364,8 @@ class Restart(lab.LabTest):
                 if what == 'that are new':
                     before = sockets
                     # beside them the tunnel, the state and the control port of both IP versions
-                    lab.wait_for(lambda: int(self.a.property('NFileDescriptorStore')) == len(before) + 4, 'all sockets of paths are kept')
+                    lab.wait_for(lambda: int(self.a.property('NFileDescriptorStore')) == len(before) + 4, 'all sockets of paths are kept',
+                                 machine.BOOT_PATIENCE)
                     say(f'{len(before)} sockets are kept after {time.monotonic() - began:.1f} s')
                 self.assertEqual(sockets, before)
             stream.wait_for_more()

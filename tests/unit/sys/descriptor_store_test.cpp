@@ -2,6 +2,7 @@
 #include "daemon/sys/descriptor_store.hpp"
 
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
@@ -196,6 +197,7 @@ TEST_F(DescriptorStoreTest, OfManyWhatHasChangedIsToldInBatches)
     }
     EXPECT_TRUE(store.keep_just("x/", all));
     EXPECT_THAT(listener->names(), IsEmpty());
+    EXPECT_EQ(store.pause(), std::chrono::milliseconds(20));
     // Those that go count as those that come.
     std::map<std::string, int> wanted = some(50);
     wanted.emplace("x/new", STDIN_FILENO);
@@ -238,6 +240,15 @@ TEST_F(DescriptorStoreTest, WithoutAServiceManagerNothingIsTriedAgain)
     EXPECT_TRUE(store.keep_just("x/", some(1000)));
     EXPECT_TRUE(store.keep_just("x/", {}));
     EXPECT_FALSE(store.wait_for_closing());
+}
+
+TEST_F(DescriptorStoreTest, TheMoreAreThereTheLongerThePause)
+{
+    const auto all = some(2000);
+    while (!store.keep_just("x/", all))
+        ;
+    EXPECT_GE(store.pause(),
+              2 * 64 * 2000 * std::chrono::microseconds(1)); // of each the comparisons, and as long again
 }
 
 } // namespace
