@@ -334,12 +334,9 @@ void WorkerPlane::keep_sockets()
 
 base::Result<void> WorkerPlane::add_tunnel(const std::string &name)
 {
-    if (sys::FileDescriptor kept = store_.take(name); kept.valid()) {
-        if (plane_.adopt_tunnel(name, std::move(kept)))
-            return {};
-        store_.forget(name);
-        store_.wait_for_closing(); // while it is open, there is no other of that name
-    }
+    const auto adopt = [&](sys::FileDescriptor kept) { return plane_.adopt_tunnel(name, std::move(kept)); };
+    if (store_.adopt(name, adopt))
+        return {};
     auto added = plane_.add_tunnel(name);
     if (added) // if it cannot be kept now, it ends with this process
         store_.keep(name, plane_.find_tunnel(name)->tun.fd());
@@ -372,13 +369,12 @@ base::Result<UdpControlPort> UdpControlPort::open(std::uint16_t port, sys::Descr
     UdpControlPort both;
     for (const base::IpVersion version : kVersions) {
         const std::string name = control_name(version);
-        if (sys::FileDescriptor kept = store.take(name); kept.valid()) {
-            if (auto adopted = plane::ControlSocket::adopt(std::move(kept), version, port)) {
-                both.sockets_.push_back(std::move(*adopted));
-                continue;
-            }
-            store.forget(name);
-            store.wait_for_closing();
+        const auto adopt = [&](sys::FileDescriptor kept) {
+            return plane::ControlSocket::adopt(std::move(kept), version, port);
+        };
+        if (auto adopted = store.adopt(name, adopt)) {
+            both.sockets_.push_back(std::move(*adopted));
+            continue;
         }
         auto socket = plane::ControlSocket::open(version, port);
         if (socket) {

@@ -27,11 +27,11 @@ bool is_soon_after(base::Instant start)
 
 base::Result<sys::MemoryFile> kept_memory(sys::DescriptorStore &store)
 {
-    if (sys::FileDescriptor fd = store.take(kMemoryName); fd.valid()) {
-        if (auto kept = sys::MemoryFile::adopt(std::move(fd), plane::KeptState::kSize))
-            return kept;
-        store.forget(kMemoryName);
-    }
+    const auto adopt = [](sys::FileDescriptor fd) {
+        return sys::MemoryFile::adopt(std::move(fd), plane::KeptState::kSize);
+    };
+    if (auto kept = store.adopt(kMemoryName, adopt))
+        return kept;
     auto made = sys::MemoryFile::create("mptd-connections", plane::KeptState::kSize);
     if (made) // if it cannot be kept now, this process has nothing to leave
         store.keep(kMemoryName, made->fd());

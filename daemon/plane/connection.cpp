@@ -122,10 +122,10 @@ void Connection::apply(const ConnectionEntry &next, base::Instant now, EventQueu
                                          random_challenge());
         if (!is_same || last->local != parameters.local)
             path.observed = {};
-        // What was known before this process counts for the path that it was, the first time.
-        const KeptPath *known = before == nullptr && before_.paths[i] ? &*before_.paths[i] : nullptr;
         const core::LivenessSettings liveness = liveness_settings_of(parameters);
         if (!path.liveness) {
+            // What was known before this process counts for the path that it was, the first time.
+            const KeptPath *known = before == nullptr && before_.paths[i] ? &*before_.paths[i] : nullptr;
             const base::Endpoint &was_at = known != nullptr && known->learned ? known->learned->at : parameters.remote;
             path.liveness.emplace(now, liveness,
                                   known != nullptr && parameters.peer() == was_at ? std::optional(known->liveness)

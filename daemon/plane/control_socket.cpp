@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "daemon/plane/control_socket.hpp"
 
+#include "daemon/plane/udp_socket.hpp"
 #include "daemon/sys/error.hpp"
 #include "daemon/sys/socket_address.hpp"
 
@@ -77,14 +78,8 @@ base::Result<ControlSocket> ControlSocket::open(base::IpVersion version, std::ui
 
 base::Result<ControlSocket> ControlSocket::adopt(sys::FileDescriptor fd, base::IpVersion version, std::uint16_t port)
 {
-    int type = 0;
-    socklen_t length = sizeof type;
-    sys::SocketAddress local;
-    local.length = sizeof local.v6;
-    const bool is_udp = getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM &&
-                        getsockname(fd.get(), &local.any, &local.length) == 0 &&
-                        (local.any.sa_family == AF_INET || local.any.sa_family == AF_INET6);
-    if (!is_udp || sys::endpoint_of(local) != base::Endpoint{base::Address::any(version), port})
+    const UdpSocketPlace place{{base::Address::any(version), port}, 0, std::nullopt};
+    if (UdpSocket::place_of(fd.get()) != place)
         return base::fail(base::ErrorCode::kNotFound,
                           fmt::format("the socket is not that of UDP port {} for control messages", port));
     return ControlSocket(std::move(fd), version);

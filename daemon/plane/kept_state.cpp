@@ -101,9 +101,7 @@ void KeptSlot::set_path(std::size_t number, std::uint64_t identity, const core::
     if (state.learned) {
         known |= kLearned;
         const Learned now = encode(*state.learned, path);
-        const Learned &before = entry.learned;
-        if (entry.check == 0 || (entry.known & ~kKnown) != identity || now.address[0] != before.address[0] ||
-            now.address[1] != before.address[1] || now.ports_and_time != before.ports_and_time) {
+        if (entry.check == 0 || (entry.known & ~kKnown) != identity || now != entry.learned) {
             store(entry.learned.address[0], now.address[0]);
             store(entry.learned.address[1], now.address[1]);
             store(entry.learned.ports_and_time, now.ports_and_time);

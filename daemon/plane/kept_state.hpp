@@ -49,6 +49,8 @@ private:
         std::uint64_t address[2]{};
         // From the top: port of the peer (16 bits), remote_port of the file (16), since when in seconds (32).
         std::uint64_t ports_and_time = 0;
+
+        friend bool operator==(const Learned &, const Learned &) = default;
     };
     struct PathEntry {
         std::uint64_t known = 0; // the identity, and what is known in the lowest octet

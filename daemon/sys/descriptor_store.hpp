@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "daemon/base/result.hpp"
 #include "daemon/base/time.hpp"
 #include "daemon/sys/file_descriptor.hpp"
 
 #include <map>
 #include <set>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace mpt::sys {
@@ -22,9 +25,21 @@ public:
     // Whether nothing is kept.
     bool is_empty() const noexcept { return names_.empty(); }
 
-    // What was kept under the name, now the caller's, and still kept; invalid if nothing was.
-    FileDescriptor take(const std::string &name);
-    // All of those whose name begins so, by name; likewise.
+    // What `adopt`, from a descriptor to a Result, makes of what was kept under the name, and still is; kNotFound if
+    // nothing was. What it refuses is let go, and closed as after wait_for_closing(): another one can take its place.
+    template <typename Adopt> std::invoke_result_t<Adopt &, FileDescriptor> adopt(const std::string &name, Adopt adopt)
+    {
+        FileDescriptor kept = take(name);
+        if (!kept.valid())
+            return base::fail(base::ErrorCode::kNotFound, name + " was not kept");
+        auto adopted = adopt(std::move(kept));
+        if (!adopted) {
+            forget(name);
+            wait_for_closing();
+        }
+        return adopted;
+    }
+    // All that was kept under names that begin so, by name: now the caller's, and still kept.
     std::map<std::string, FileDescriptor> take_all(const std::string &prefix);
     // Keeps it from now on, while the descriptor stays the caller's. Positive if the service manager was told, 0 if
     // there is none, or no room, negative if it cannot be told now.
@@ -46,6 +61,8 @@ public:
     void forget_rest(const std::set<std::string> &wanted);
 
 private:
+    // What was kept under the name, now the caller's; invalid if nothing was.
+    FileDescriptor take(const std::string &name);
     // What is kept under names that begin so and are not among these.
     std::vector<std::string> others(const std::string &prefix, const std::map<std::string, int> &wanted) const;
 

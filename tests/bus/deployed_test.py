@@ -275,6 +275,7 @@ class DeployedTest(lab.LabTest):
         lab.wait_for(lambda: b.status == [OK, OK], 'b has heard a on both paths')
         lab.wait_for(lambda: ' 1 received' in self.net['a'].run('ping', '-c', 1, '-W', 1, '10.0.0.3', check=False), 'the tunnel works')
         sequences = b.sequences[:]
+        self.assertEqual(sequences[0], 0)
         self.assertEqual(sequences, list(range(len(sequences))))
         for number in (0, 1):
             a.done('path', 'link', number, 'down')
